@@ -296,7 +296,7 @@ mod tests {
         let router = router(Readiness::new(Shutdown::new()), liveness.clone());
         assert_eq!(ask(&router, "/livez").await.0, StatusCode::OK);
 
-        let patient = liveness.heartbeat("patient", Duration::from_secs(3600));
+        let patient = liveness.heartbeat("patient", Duration::from_hours(1));
         let stuck = liveness.heartbeat("relay", Duration::ZERO);
         assert_eq!(
             ask(&router, "/livez").await,
