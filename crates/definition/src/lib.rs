@@ -1,1 +1,50 @@
-//! Room of `definition`.
+//! What users write: connections, datasets and metrics, read, checked and explained.
+//!
+//! Text goes in ([`parse`]), a [`Bundle`] of definitions comes out, or every [`Problem`] at once
+//! with its place, code and hint. Nothing here touches a socket, a file or the clock.
+
+mod aggregation;
+mod auth;
+mod bundle;
+mod connection;
+mod dataset;
+mod fetch;
+mod granularity;
+mod metric;
+mod name;
+mod pagination;
+mod problem;
+mod request;
+mod schedule;
+mod selection;
+mod span;
+/// Placeholders in requests: checked strictly, rendered within bounds.
+pub mod template;
+/// The dates a run asks for.
+pub mod window;
+mod words;
+/// Time zones by IANA name.
+pub mod zone;
+
+pub use aggregation::{Aggregation, MetricType, OverTime};
+pub use auth::{Auth, Credential, TextOrSecret};
+pub use bundle::{Bundle, Definition, Kind, Known, Located, NothingKnown, json_schema, parse};
+pub use connection::{Connection, RateLimit};
+pub use dataset::Dataset;
+pub use fetch::Fetch;
+pub use granularity::Granularity;
+pub use jiff::civil::Weekday;
+pub use metric::{Covers, Metric, Ratio, Scope, Trend};
+pub use name::{
+    ConnectionName, DatasetName, DimensionName, MetricName, Name, NameError, SecretName,
+};
+pub use pagination::{Cursor, NextUrl, Offset, PageNumber, Pagination, Placement};
+pub use problem::{Problem, Severity};
+pub use request::{Method, QueryValue, Request, ResponseFormat};
+pub use schedule::Schedule;
+pub use selection::{
+    DateFormat, DateSelect, Format, FormatStyle, Missing, NumberFormat, Records, Select, ValuePage,
+    ValueSelect,
+};
+pub use span::{Span, SpanError, SpanUnit};
+pub use window::{Interval, Window};

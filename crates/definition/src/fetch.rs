@@ -1,0 +1,69 @@
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::name::Name;
+use crate::request::Request;
+use crate::window::Window;
+
+/// What is fetched, whoever wants it: metrics that ask the same thing share one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fetch {
+    /// The API that is asked, by name.
+    pub connection: Name,
+    /// What is asked.
+    pub request: Request,
+    /// The dates that are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The zone of the dates in templates; only where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+impl Fetch {
+    pub(crate) fn new(
+        connection: &Name,
+        request: &Request,
+        window: Option<Window>,
+        zone: Option<&str>,
+    ) -> Self {
+        let dated = crate::template::uses_of_request(request).is_dated();
+        Self {
+            connection: connection.clone(),
+            request: request.clone(),
+            window,
+            zone: dated.then(|| zone.unwrap_or("UTC").to_owned()),
+        }
+    }
+
+    /// Returns what tells two fetches apart, as canonical JSON: keys sorted, defaults left out.
+    pub fn identity(&self) -> String {
+        canonical(&serde_json::to_value(self).unwrap_or(Value::Null))
+    }
+
+    /// Returns the document that [`Fetch::from_document`] reads.
+    pub fn to_document(&self) -> Value {
+        serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+}
+
+/// Writes JSON with sorted keys and no spaces, so that equal values are equal texts.
+pub(crate) fn canonical(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+            Value::Object(fields) => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                fields.sort_by_key(|(key, _)| *key);
+                Value::Object(
+                    fields
+                        .into_iter()
+                        .map(|(k, v)| (k.clone(), sorted(v)))
+                        .collect(),
+                )
+            }
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
+}
