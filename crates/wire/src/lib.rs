@@ -1,1 +1,33 @@
-//! Room of `wire`.
+#![doc = include_str!("../README.md")]
+
+/// The messages as generated from `proto/tidemark/v1`.
+#[allow(clippy::pedantic, reason = "generated from proto/")]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/tidemark.v1.rs"));
+}
+
+mod json;
+mod vocabulary;
+
+pub mod dead_letter;
+pub mod delivery;
+pub mod header;
+pub mod message;
+pub mod page;
+pub mod progress;
+pub mod run_manifest;
+pub mod stream;
+pub mod subject;
+pub mod sync_request;
+pub mod update;
+
+pub use dead_letter::DeadLetter;
+pub use delivery::Delivery;
+pub use json::Json;
+pub use message::{Malformed, Message};
+pub use page::{PageEntry, PageHeaders};
+pub use progress::{Progress, Wake};
+pub use run_manifest::{RunError, RunManifest};
+pub use subject::{Filter, InvalidToken, Subject};
+pub use sync_request::{Resume, SealedSecret, SyncRequest, Window};
+pub use update::{Change, MetricUpdate};

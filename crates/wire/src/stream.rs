@@ -1,0 +1,253 @@
+//! Every stream, consumer and bucket, spelled once, with its bounds.
+
+use crate::subject::{Filter, InvalidToken, filter, token};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Repeats are noticed for this long: longer than any publish is retried.
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// Key-value bucket of the connections' rate budgets.
+pub const BUDGET_BUCKET: &str = "TIDEMARK_BUDGET";
+
+/// A stream of Tidemark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stream {
+    /// Sync requests: one at a time for each dataset and window.
+    Sync,
+    /// Page bodies.
+    Page,
+    /// Run manifests.
+    Run,
+    /// Updates.
+    Update,
+    /// Messages to people.
+    Delivery,
+    /// Dead letters.
+    Dead,
+}
+
+/// When a stream lets a message go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// At its bounds.
+    Limits,
+    /// When it was acknowledged.
+    WorkQueue,
+}
+
+/// What a full stream does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    /// Lets the oldest go.
+    Old,
+    /// Refuses the new one.
+    New,
+    /// Refuses a second message on one subject: the answer "already running".
+    NewPerSubject,
+}
+
+/// What a stream must be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for, in one sentence.
+    pub description: &'static str,
+    /// What it stores.
+    pub subjects: Vec<Filter>,
+    /// When it lets go.
+    pub retention: Retention,
+    /// What it does when full.
+    pub discard: Discard,
+    /// Bound on its size; an operator may set another.
+    pub max_bytes: u64,
+    /// Bound on the age of a message; an operator may set another.
+    pub max_age: Duration,
+    /// How long repeats are noticed.
+    pub duplicate_window: Duration,
+}
+
+impl Stream {
+    /// Every stream.
+    pub const ALL: [Self; 6] = [
+        Self::Sync,
+        Self::Page,
+        Self::Run,
+        Self::Update,
+        Self::Delivery,
+        Self::Dead,
+    ];
+
+    /// Returns its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "TIDEMARK_SYNC",
+            Self::Page => "TIDEMARK_PAGE",
+            Self::Run => "TIDEMARK_RUN",
+            Self::Update => "TIDEMARK_UPDATE",
+            Self::Delivery => "TIDEMARK_DELIVERY",
+            Self::Dead => "TIDEMARK_DEAD",
+        }
+    }
+
+    /// Returns what it must be like.
+    pub fn spec(self) -> StreamSpec {
+        let limits = |description, subjects, max_bytes, max_age| StreamSpec {
+            name: self.name(),
+            description,
+            subjects: vec![subjects],
+            retention: Retention::Limits,
+            discard: Discard::Old,
+            max_bytes,
+            max_age,
+            duplicate_window: DUPLICATE_WINDOW,
+        };
+        match self {
+            // A request that nobody took for a day is stale: its slot has been superseded since.
+            Self::Sync => StreamSpec {
+                retention: Retention::WorkQueue,
+                discard: Discard::NewPerSubject,
+                ..limits("orders to fetch", filter::syncs(), 256 * MIB, DAY)
+            },
+            // Ceilings only: the last runs of each dataset are kept and older ones purged by subject.
+            Self::Page => limits(
+                "answers of APIs, untouched",
+                filter::pages(),
+                8 * GIB,
+                30 * DAY,
+            ),
+            Self::Run => limits("how runs ended", filter::runs(), GIB, 30 * DAY),
+            // Enough for a reader that was away over a week-end to resume.
+            Self::Update => limits("changes of metrics", filter::updates(), GIB, 7 * DAY),
+            // Past a day, news by mail or webhook is no news.
+            Self::Delivery => StreamSpec {
+                retention: Retention::WorkQueue,
+                discard: Discard::New,
+                ..limits("messages to people", filter::deliveries(), 256 * MIB, DAY)
+            },
+            Self::Dead => limits("messages given up on", filter::dead(), 512 * MIB, 30 * DAY),
+        }
+    }
+}
+
+/// A durable consumer of Tidemark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Consumer {
+    /// Takes sync requests.
+    Fetcher,
+    /// Takes run manifests.
+    Evaluator,
+    /// Takes messages to people.
+    Delivery,
+    /// Takes dead letters, so that the ledger learns of them.
+    DeadLetters,
+}
+
+/// What a consumer must be like: always explicit acknowledgement and unlimited deliveries.
+///
+/// A bound on deliveries orphans a message silently; what is poison is decided by the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// Its durable name.
+    pub name: &'static str,
+    /// The stream that it reads.
+    pub stream: Stream,
+    /// How long it may keep a message without a word before another gets it.
+    pub ack_wait: Duration,
+    /// How many messages may be unacknowledged over all replicas.
+    ///
+    /// Far above what replicas hold at once: a message that waits for its delayed redelivery counts here, and a low
+    /// bound would let a few of them block the rest.
+    pub max_ack_pending: u32,
+}
+
+impl Consumer {
+    /// Every consumer.
+    pub const ALL: [Self; 4] = [
+        Self::Fetcher,
+        Self::Evaluator,
+        Self::Delivery,
+        Self::DeadLetters,
+    ];
+
+    /// Returns its durable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fetcher => "fetcher",
+            Self::Evaluator => "evaluator",
+            Self::Delivery => "delivery",
+            Self::DeadLetters => "dead_letters",
+        }
+    }
+
+    /// Returns the stream that it reads.
+    pub const fn stream(self) -> Stream {
+        match self {
+            Self::Fetcher => Stream::Sync,
+            Self::Evaluator => Stream::Run,
+            Self::Delivery => Stream::Delivery,
+            Self::DeadLetters => Stream::Dead,
+        }
+    }
+
+    /// Returns what it must be like.
+    pub fn spec(self) -> ConsumerSpec {
+        let ack_wait = Duration::from_secs(match self {
+            // The fetcher says a word after each page, and one page may take its response deadline of a minute
+            // and a retry's pause.
+            Self::Fetcher => 120,
+            // The evaluator says a word every few seconds while it works.
+            Self::Evaluator => 30,
+            // A mail server may take its time.
+            Self::Delivery => 60,
+            // One row in the ledger.
+            Self::DeadLetters => 30,
+        });
+        ConsumerSpec {
+            name: self.name(),
+            stream: self.stream(),
+            ack_wait,
+            max_ack_pending: 4096,
+        }
+    }
+}
+
+/// Returns the key of a connection's rate budget.
+pub fn budget_key(workspace: &str, connection: &str) -> Result<String, InvalidToken> {
+    Ok(format!("{}.{}", token(workspace)?, token(connection)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stream_states_its_bounds() {
+        for stream in Stream::ALL {
+            let spec = stream.spec();
+            assert_eq!(spec.name, stream.name());
+            assert!(spec.max_bytes > 0 && !spec.max_age.is_zero());
+            assert_eq!(spec.duplicate_window, Duration::from_secs(120));
+        }
+    }
+
+    #[test]
+    fn work_queues_refuse_and_the_rest_forgets() {
+        assert_eq!(Stream::Sync.spec().discard, Discard::NewPerSubject);
+        assert_eq!(Stream::Update.spec().discard, Discard::Old);
+        assert_eq!(
+            Stream::Dead.spec().max_age,
+            Duration::from_secs(30 * 86_400)
+        );
+    }
+
+    #[test]
+    fn a_budget_key_cannot_leave_its_workspace() {
+        assert_eq!(budget_key("default", "kit").unwrap(), "default.kit");
+        assert!(budget_key("default", "kit.>").is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! The order to fetch one dataset once.
+
+use crate::message::Message;
+use crate::subject::{self, InvalidToken, Subject};
+use crate::vocabulary::words;
+
+pub use crate::generated::{Resume, SealedSecret, SyncRequest, Window};
+
+words! {
+    /// Why a run exists.
+    RunKind {
+        /// Its slot was due.
+        Scheduled = "scheduled",
+        /// A person asked.
+        Manual = "manual",
+        /// A past window is fetched.
+        Backfill = "backfill",
+        /// What went missing is fetched again.
+        Recovery = "recovery",
+    }
+}
+
+impl Message for SyncRequest {
+    const NAME: &'static str = "SyncRequest";
+
+    fn subject(&self) -> Result<Subject, InvalidToken> {
+        subject::sync(&self.workspace, &self.dataset, self.window.as_ref())
+    }
+
+    fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    fn identity(&self) -> Vec<(&'static str, &str)> {
+        vec![
+            ("workspace", &self.workspace),
+            ("dataset", &self.dataset),
+            ("run", &self.run),
+        ]
+    }
+
+    fn requires(&self) -> &[String] {
+        &self.requires
+    }
+
+    fn run(&self) -> Option<(&str, u32)> {
+        Some((&self.run, self.attempt))
+    }
+}
