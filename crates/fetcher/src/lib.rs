@@ -1,1 +1,5 @@
-//! Room of `fetcher`.
+//! Calls the APIs.
+pub mod egress;
+pub mod decode;
+pub mod http;
+pub mod retry;

@@ -1,0 +1,481 @@
+//! Sends one request under the guard and hands back the whole answer, or says exactly what went wrong.
+//!
+//! Clients are kept per workspace and origin, so that a connection opened under one policy is never used under
+//! another. They follow no redirects (our own loop checks each hop), know no proxy, send no referer, and dial only
+//! addresses that the guard checked. No text of an error holds a query string.
+
+mod body;
+mod inflate;
+mod tls;
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::egress::{Carry, CheckedUrl, Guard, Refusal, bare};
+
+pub use inflate::{InflateError, inflate};
+pub use tls::{TlsError, client_config};
+
+/// Clients beyond this count are dropped, least recently used first; a client is a few idle sockets.
+const CLIENT_LIMIT: usize = 256;
+
+/// Idle connections are closed before most servers close them under us.
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+
+/// Headers that frame the message or steer the connection: never a user's to set.
+const FORBIDDEN_HEADERS: &[&str] = &[
+    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect",
+    "accept-encoding", "http2-settings",
+];
+
+/// Tells whether a header may not be set by users. `Proxy-*` and HTTP/2 pseudo headers are among them.
+pub fn is_forbidden_header(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    FORBIDDEN_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-") || name.starts_with(':')
+}
+
+/// How long and how much an answer may take. Every wait has its reason at its default.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From the call to an open (and for https, authenticated) connection. Networks answer in milliseconds.
+    pub connect: Duration,
+    /// From the sent request to the head of the answer. Slow exports take most of this.
+    pub first_byte: Duration,
+    /// From the call to the last byte. Past it a retry is cheaper than a held slot.
+    pub total: Duration,
+    /// A body that brings less than `rate_bytes` in this time is a dripping tap.
+    pub rate_window: Duration,
+    /// See `rate_window`: 1 KiB a second.
+    pub rate_bytes: u64,
+    /// The largest body, before and after decompression.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(30),
+            total: Duration::from_secs(120),
+            rate_window: Duration::from_secs(30),
+            rate_bytes: 30 * 1024,
+            body: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// One request, rendered: what is the user's apart from what proves who they are.
+#[derive(Clone)]
+pub struct Outgoing {
+    /// GET or POST.
+    pub method: Method,
+    /// The address without credentials.
+    pub url: Url,
+    /// The user's headers.
+    pub headers: HeaderMap,
+    /// The body with its content type.
+    pub body: Option<(Bytes, &'static str)>,
+    /// Headers and query parameters that hold secrets; they never leave the origin.
+    pub credentials: Credentials,
+}
+
+/// What proves who we are, ready to be put on a request. Never printed.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// Headers, marked sensitive.
+    pub headers: HeaderMap,
+    /// Query parameters.
+    pub query: Vec<(String, service::Secret)>,
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outgoing({} {})", self.method, bare(&self.url))
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(***)")
+    }
+}
+
+/// A whole answer, decompressed.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// Where it came from in the end, without credential parameters.
+    pub url: Url,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, decompressed.
+    pub body: Bytes,
+    /// Bytes of the body on the wire.
+    pub wire_bytes: u64,
+}
+
+impl Answer {
+    /// The content type, where there is a readable one.
+    pub fn content_type(&self) -> Option<&str> {
+        self.headers.get(header::CONTENT_TYPE)?.to_str().ok()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The guard refused the address or a redirect.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// No connection.
+    #[error("no connection to {0}")]
+    Connect(String),
+    /// The connection is not to be trusted.
+    #[error("the TLS connection failed: {0}")]
+    Tls(String),
+    /// The server took too long.
+    #[error("no {what} within {} s", .limit.as_secs())]
+    Timeout {
+        /// What was waited for.
+        what: &'static str,
+        /// How long.
+        limit: Duration,
+    },
+    /// The body drips.
+    #[error("the answer comes too slowly (less than {bytes} bytes in {} s)", .window.as_secs())]
+    TooSlow {
+        /// How much was asked of it.
+        bytes: u64,
+        /// In how long.
+        window: Duration,
+    },
+    /// The connection ended before the message did.
+    #[error("the answer was cut short")]
+    Truncated,
+    /// No HTTP that can be read.
+    #[error("the answer is not readable HTTP: {0}")]
+    BadResponse(String),
+    /// Too large, too compressed, or a window that needs too much memory.
+    #[error("the answer is too large: {0}")]
+    TooLarge(String),
+    /// A content encoding that is not read.
+    #[error("the answer's content encoding `{0}` is not supported (one layer of gzip, deflate, br or zstd is)")]
+    EncodingUnsupported(String),
+    /// The compressed bytes are damaged.
+    #[error("the answer's {0} data is damaged")]
+    Damaged(&'static str),
+    /// A client could not be made.
+    #[error("no HTTP client: {0}")]
+    Client(String),
+}
+
+impl Failure {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Failure::Refused(refusal) => refusal.code.as_str(),
+            Failure::Connect(_) => "upstream.connect_failed",
+            Failure::Tls(_) => "upstream.tls",
+            Failure::Timeout { .. } => "upstream.timeout",
+            Failure::TooSlow { .. } => "upstream.too_slow",
+            Failure::Truncated => "upstream.truncated",
+            Failure::BadResponse(_) => "upstream.bad_response",
+            Failure::TooLarge(_) => "upstream.body_too_large",
+            Failure::EncodingUnsupported(_) => "upstream.encoding_unsupported",
+            Failure::Damaged(_) => "upstream.encoding",
+            Failure::Client(_) => "fetcher.client",
+        }
+    }
+}
+
+/// Sends requests. One for a process.
+pub struct Http {
+    guard: Guard,
+    limits: Limits,
+    tls: Arc<rustls::ClientConfig>,
+    clients: Mutex<HashMap<ClientKey, (reqwest::Client, Instant)>>,
+}
+
+#[derive(PartialEq, Eq, Hash, Clone)]
+struct ClientKey {
+    workspace: Box<str>,
+    origin: Box<str>,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    /// Makes a sender with the given guard, limits, and further trusted authorities (PEM).
+    pub fn new(guard: Guard, limits: Limits, extra_authorities: Option<&[u8]>) -> Result<Self, TlsError> {
+        let tls = Arc::new(client_config(extra_authorities)?);
+        Ok(Http { guard, limits, tls, clients: Mutex::default() })
+    }
+
+    /// The guard in force.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Sends `request` for `workspace` and reads the whole answer, following up to five redirects.
+    pub async fn send(&self, workspace: &str, request: &Outgoing) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + self.limits.total;
+        let mut visited: Vec<Url> = Vec::new();
+        let mut checked = self.guard.check_text(request.url.as_str())?;
+        let mut carry = Carry::Everything;
+        let mut method = request.method.clone();
+        loop {
+            let response = self.hop(workspace, request, &checked, &method, carry, deadline).await?;
+            let status = response.status();
+            let location = response.headers().get(header::LOCATION);
+            let Some(location) = location.filter(|_| is_redirect(status)) else {
+                let read = body::read(response, &self.limits, deadline).await?;
+                let url = without(checked.url(), &request.credentials);
+                return Ok(Answer { status, url, headers: read.headers, body: read.body, wire_bytes: read.wire_bytes });
+            };
+            let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+            visited.push(without(checked.url(), &request.credentials));
+            let redirect = self.guard.check_redirect(&visited, &location)?;
+            // The circle is looked for without credentials too: an API that echoes them is not a new place.
+            let target = without(redirect.to.url(), &request.credentials);
+            if visited.contains(&target) {
+                return Err(self.guard.check_redirect(&visited, target.as_str()).err().map_or_else(
+                    || Failure::BadResponse("a circle of redirects".to_owned()),
+                    Failure::Refused,
+                ));
+            }
+            if method == Method::POST && !matches!(status.as_u16(), 307 | 308) {
+                method = Method::GET;
+            }
+            if redirect.carry == Carry::Nothing {
+                if method == Method::POST {
+                    return Err(Failure::BadResponse("a redirect would send the body to another origin".to_owned()));
+                }
+                carry = Carry::Nothing;
+            }
+            checked = redirect.to;
+        }
+    }
+
+    async fn hop(
+        &self,
+        workspace: &str,
+        request: &Outgoing,
+        checked: &CheckedUrl,
+        method: &Method,
+        carry: Carry,
+        deadline: Instant,
+    ) -> Result<reqwest::Response, Failure> {
+        let client = self.client(workspace, checked)?;
+        let mut url = checked.url().clone();
+        url.set_fragment(None);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("Tidemark/", env!("CARGO_PKG_VERSION"))));
+        if carry == Carry::Everything {
+            for (name, value) in &request.headers {
+                headers.insert(name.clone(), value.clone());
+            }
+            for (name, value) in &request.credentials.headers {
+                headers.insert(name.clone(), value.clone());
+            }
+            put_query(&mut url, &request.credentials.query);
+        }
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br, zstd, deflate"));
+        let mut builder = client.request(method.clone(), url);
+        if let Some((bytes, content_type)) = request.body.as_ref().filter(|_| *method == Method::POST) {
+            if !headers.contains_key(header::CONTENT_TYPE) {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            }
+            builder = builder.body(bytes.clone());
+        }
+        let first_byte = deadline.min(Instant::now() + self.limits.connect + self.limits.first_byte);
+        match tokio::time::timeout_at(first_byte, builder.headers(headers).send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(explain(&error, checked, &self.limits)),
+            Err(_) => Err(Failure::Timeout { what: "answer", limit: self.limits.first_byte }),
+        }
+    }
+
+    fn client(&self, workspace: &str, checked: &CheckedUrl) -> Result<reqwest::Client, Failure> {
+        let key = ClientKey { workspace: workspace.into(), origin: crate::egress::origin(checked.url()).into() };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((client, used)) = clients.get_mut(&key) {
+            *used = now;
+            return Ok(client.clone());
+        }
+        if clients.len() >= CLIENT_LIMIT {
+            let oldest = clients.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            oldest.map(|oldest| clients.remove(&oldest));
+        }
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured((*self.tls).clone())
+            .dns_resolver(Arc::new(CheckedResolver { guard: self.guard.clone(), checked: checked.clone() }))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(self.limits.connect)
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .build()
+            .map_err(|error| Failure::Client(innermost(&error)))?;
+        clients.insert(key, (client.clone(), now));
+        Ok(client)
+    }
+}
+
+/// Hands the client only addresses that the guard checked, at the moment they are dialled.
+struct CheckedResolver {
+    guard: Guard,
+    checked: CheckedUrl,
+}
+
+impl reqwest::dns::Resolve for CheckedResolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let (guard, checked) = (self.guard.clone(), self.checked.clone());
+        Box::pin(async move {
+            if checked.url().host_str().is_none_or(|host| !host.eq_ignore_ascii_case(name.as_str())) {
+                return Err("a name that was not checked".into());
+            }
+            let addresses = guard.resolve(&checked).await?;
+            Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+/// Puts credential parameters on an address, replacing those of the same name (next links echo them).
+fn put_query(url: &mut Url, parameters: &[(String, service::Secret)]) {
+    if parameters.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    *url = without_names(url, &names);
+    let mut pairs = url.query_pairs_mut();
+    for (name, value) in parameters {
+        pairs.append_pair(name, value.expose());
+    }
+}
+
+/// An address without the credential parameters.
+pub fn without(url: &Url, credentials: &Credentials) -> Url {
+    let names: Vec<&str> = credentials.query.iter().map(|(name, _)| name.as_str()).collect();
+    without_names(url, &names)
+}
+
+fn without_names(url: &Url, names: &[&str]) -> Url {
+    let Some(query) = url.query().filter(|_| !names.is_empty()) else { return url.clone() };
+    // Pairs are kept as they are written: re-encoding could change what the API reads.
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| {
+            let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
+            !decoded.is_some_and(|(name, _)| names.contains(&&*name))
+        })
+        .collect();
+    let mut url = url.clone();
+    if kept.len() != query.split('&').count() {
+        let kept = kept.join("&");
+        url.set_query((!kept.is_empty()).then_some(&kept));
+    }
+    url
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Turns the client's error into ours, by what caused it and without its address.
+fn explain(error: &reqwest::Error, checked: &CheckedUrl, limits: &Limits) -> Failure {
+    let host = crate::egress::origin(checked.url());
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut ended_early = false;
+    while let Some(current) = cause {
+        if let Some(refusal) = current.downcast_ref::<Refusal>() {
+            return Failure::Refused(refusal.clone());
+        }
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+            return Failure::Tls(tls.to_string());
+        }
+        if let Some(io) = current.downcast_ref::<std::io::Error>() {
+            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                return Failure::Tls(tls.to_string());
+            }
+            ended_early |= matches!(
+                io.kind(),
+                std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+            );
+        }
+        cause = current.source();
+    }
+    let text = innermost(error);
+    if error.is_timeout() {
+        let (what, limit) =
+            if error.is_connect() { ("connection", limits.connect) } else { ("answer", limits.first_byte) };
+        Failure::Timeout { what, limit }
+    } else if error.is_connect() {
+        Failure::Connect(host)
+    } else if ended_early || text.contains("before message") || text.contains("connection closed") {
+        Failure::Truncated
+    } else {
+        Failure::BadResponse(text)
+    }
+}
+
+/// The innermost cause's text; it names no address (reqwest puts those on the outermost).
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if cause.downcast_ref::<reqwest::Error>().is_some() { "request failed".to_owned() } else { cause.to_string() }
+}
+
+/// Reads a header name and value that a user wrote, refusing those that are not theirs to set.
+pub fn user_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    if is_forbidden_header(name) {
+        return Err(format!("header `{name}` may not be set"));
+    }
+    let parsed = HeaderName::try_from(name).map_err(|_| "a header name is invalid".to_owned())?;
+    let value = HeaderValue::try_from(value).map_err(|_| format!("the value of header `{name}` is invalid"))?;
+    Ok((parsed, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credential_parameters_are_put_once_and_taken_off_whole() {
+        let credentials = Credentials {
+            headers: HeaderMap::new(),
+            query: vec![("api_secret".to_owned(), service::Secret::new("a b&c"))],
+        };
+        let mut url = Url::parse("https://h.test/v3?api_secret=old&page=2&x=a%2Bb").expect("url");
+        put_query(&mut url, &credentials.query);
+        assert_eq!(url.as_str(), "https://h.test/v3?page=2&x=a%2Bb&api_secret=a+b%26c");
+        assert_eq!(without(&url, &credentials).as_str(), "https://h.test/v3?page=2&x=a%2Bb");
+    }
+
+    #[test]
+    fn framing_headers_are_not_the_users() {
+        for name in ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Proxy-Authorization", "TE", ":path", "Expect"] {
+            assert!(user_header(name, "x").is_err(), "{name}");
+        }
+        assert!(user_header("X-Kit-Version", "3").is_ok());
+        assert!(user_header("X-A", "a\r\nX-Evil: 1").is_err());
+        assert!(user_header("a b", "x").is_err());
+    }
+}
