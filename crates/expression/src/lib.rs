@@ -1,1 +1,33 @@
-//! Room of `expression`.
+//! JSONata for Tidemark: an expression is generated from a selection, checked where it was
+//! written, and evaluated on raw pages into rows, within bounds.
+//!
+//! The only crate that knows the engine. It has no sockets, no clock and no async: pages come in
+//! as bytes with the instant at which they were fetched, and rows go out. See the README for what
+//! expressions may do, how rows look, and every code of a rejected row.
+
+pub mod budget;
+mod check;
+mod convert;
+mod error;
+mod evaluate;
+pub mod frame;
+mod generate;
+mod mask;
+mod page;
+mod path;
+mod read_date;
+mod read_number;
+mod result;
+mod task;
+mod tree;
+mod worker;
+
+pub use check::{Checked, MAX_SOURCE_BYTES, check, check_bundle};
+pub use error::{EvaluationError, ExpressionProblem, PathError};
+pub use evaluate::{Evaluator, Page, RunContext, evaluate_json};
+pub use frame::FrameError;
+pub use generate::{field_path, generate, quote_field};
+pub use path::{select_path, select_value};
+pub use result::{RejectedRow, TaskResult};
+pub use task::{DateForm, NumberStyle, Reading, Task};
+pub use worker::worker_loop;

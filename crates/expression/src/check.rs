@@ -1,0 +1,639 @@
+//! Says at once, and with its place, why an expression cannot be used.
+
+use std::collections::HashSet;
+
+use definition::{Bundle, Definition, Pagination, Problem, Records, Request, Select, ValueSelect};
+use jlens_core::ast::{Node, NodeKind, Span, Stage};
+
+use crate::ExpressionProblem;
+use crate::error::lower_first;
+
+/// Longest expression: a screenful is a few hundred bytes, and the engine's tables grow with it.
+pub const MAX_SOURCE_BYTES: usize = 16 * 1024;
+
+/// Functions whose result depends on chance, or whose text nobody could review.
+const REFUSED: [(&str, &str); 4] = [
+    ("eval", "it hides its text from review and limits"),
+    (
+        "random",
+        "it is not deterministic: evaluating a page again must give the same rows",
+    ),
+    (
+        "uuid",
+        "it is not deterministic: evaluating a page again must give the same rows",
+    ),
+    (
+        "shuffle",
+        "it is not deterministic: evaluating a page again must give the same rows",
+    ),
+];
+
+/// Variables that an evaluation binds.
+const BOUND: [&str; 2] = ["window", "parent"];
+
+/// Longest pattern of a regular expression.
+const MAX_PATTERN_BYTES: usize = 1024;
+
+/// Most repetitions that counted repeats of a pattern may multiply to.
+const MAX_REPEATS: u64 = 100_000;
+
+/// An expression that was checked and compiled.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub(crate) expression: jlens_core::Expression,
+}
+
+impl Checked {
+    /// The text it was compiled from.
+    pub fn source(&self) -> &str {
+        self.expression.source()
+    }
+
+    /// Top-level fields of the page that the expression reads; nothing when it may read them all.
+    pub fn fields(&self) -> Option<Vec<String>> {
+        match self.expression.reads().input() {
+            None => Some(Vec::new()),
+            Some(read) => read.fields().map(|fields| fields.keys().cloned().collect()),
+        }
+    }
+}
+
+/// Checks and compiles an expression.
+pub fn check(source: &str) -> Result<Checked, ExpressionProblem> {
+    if source.len() > MAX_SOURCE_BYTES {
+        return Err(ExpressionProblem {
+            code: "expression.too_long",
+            message: format!(
+                "the expression has {} bytes, more than the limit of 16 KiB",
+                source.len()
+            ),
+            line: 1,
+            column: 1,
+            span: (0, source.len()),
+        });
+    }
+    if source.trim().is_empty() {
+        return Err(problem_at(
+            source,
+            Span::new(0, 0),
+            "expression.syntax",
+            "expression is empty",
+        ));
+    }
+    let expression =
+        jlens_core::Expression::compile(source).map_err(|error| syntax_problem(source, &error))?;
+    match first_refusal(&expression.ast().root) {
+        Some((span, code, message)) => Err(problem_at(source, span, code, &message)),
+        None => Ok(Checked { expression }),
+    }
+}
+
+/// Checks every expression of every definition, and returns all that is wrong with its place.
+pub fn check_bundle(bundle: &Bundle) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, located) in bundle.definitions.iter().enumerate() {
+        for (path, source) in expressions(&located.definition) {
+            if let Err(problem) = check(&source) {
+                let hint = hint(&problem);
+                problems.push(bundle.problem_at(index, &path, problem.code, problem.message, hint));
+            }
+        }
+    }
+    problems
+}
+
+/// Where the expressions of a definition are, with their texts.
+fn expressions(definition: &Definition) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    match definition {
+        Definition::Metric(metric) => {
+            if let Some(request) = &metric.request {
+                of_request(request, &mut found);
+            }
+            of_select(&metric.select, &mut found);
+            if let Some(expression) = &metric.expression {
+                found.push(("expression".to_owned(), expression.clone()));
+            }
+        }
+        Definition::Dataset(dataset) => {
+            of_request(&dataset.request, &mut found);
+            if let Some(records) = &dataset.records {
+                of_records("records", records, &mut found);
+            }
+            if let Some(condition) = &dataset.where_ {
+                found.push(("where".to_owned(), condition.clone()));
+            }
+            if let Some(date) = &dataset.date {
+                found.push(("date.path".to_owned(), date.path.clone()));
+            }
+            if let Some(key) = &dataset.key {
+                found.push(("key".to_owned(), key.clone()));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+fn of_request(request: &Request, found: &mut Vec<(String, String)>) {
+    let mut push = |name: &str, path: &Option<String>| {
+        if let Some(path) = path {
+            found.push((format!("request.pagination.{name}"), path.clone()));
+        }
+    };
+    match &request.pagination {
+        Pagination::Page(page) => {
+            push("page.total_pages", &page.total_pages);
+            push("page.total", &page.total);
+            push("page.has_more", &page.has_more);
+        }
+        Pagination::Offset(offset) => {
+            push("offset.total", &offset.total);
+            push("offset.has_more", &offset.has_more);
+        }
+        Pagination::Cursor(cursor) => {
+            push("cursor.from", &Some(cursor.from.clone()));
+            push("cursor.has_more", &cursor.has_more);
+        }
+        Pagination::NextUrl(next) => push("next_url.from", &Some(next.from.clone())),
+        Pagination::None | Pagination::LinkHeader => {}
+    }
+}
+
+fn of_records(place: &str, records: &Records, found: &mut Vec<(String, String)>) {
+    match records {
+        Records::Path(path) => found.push((place.to_owned(), path.clone())),
+        Records::Entries { entries } => found.push((format!("{place}.entries"), entries.clone())),
+        Records::Zip { zip } => {
+            let items = zip.iter().enumerate();
+            found.extend(items.map(|(item, path)| (format!("{place}.zip[{item}]"), path.clone())));
+        }
+    }
+}
+
+fn of_select(select: &Select, found: &mut Vec<(String, String)>) {
+    if let Some(records) = &select.records {
+        of_records("select.records", records, found);
+    }
+    let mut push = |name: &str, path: &Option<String>| {
+        if let Some(path) = path {
+            found.push((format!("select.{name}"), path.clone()));
+        }
+    };
+    push("where", &select.where_);
+    if let Some(ValueSelect::Path { path, .. }) = &select.value {
+        push("value.path", &Some(path.clone()));
+    }
+    for (name, path) in &select.dimensions {
+        push(&format!("dimensions.{name}"), &Some(path.clone()));
+    }
+    push("unit", &select.unit);
+    push(
+        "date.path",
+        &select.date.as_ref().map(|date| date.path.clone()),
+    );
+    push("key", &select.key);
+}
+
+fn hint(problem: &ExpressionProblem) -> Option<String> {
+    match problem.code {
+        "expression.unknown_function" => {
+            Some("functions are listed at https://docs.jsonata.org".to_owned())
+        }
+        "expression.unknown_variable" => {
+            Some("fields have no `$`; `$window` and `$parent` are bound for you".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn syntax_problem(source: &str, error: &jlens_core::Error) -> ExpressionProblem {
+    let end = source.trim_end().len();
+    let span = error.span().unwrap_or(Span::new(end, end));
+    let text = lower_first(&error.message());
+    let code = match error.code() {
+        "U1001" => "expression.too_deep",
+        _ => "expression.syntax",
+    };
+    let position = error
+        .position()
+        .map_or_else(String::new, |at| format!(", position {at}"));
+    let mut problem = problem_at(source, span, code, &text);
+    problem.message = format!(
+        "{text} at line {}, column {}{position}",
+        problem.line, problem.column
+    );
+    problem
+}
+
+fn problem_at(source: &str, span: Span, code: &'static str, text: &str) -> ExpressionProblem {
+    let start = span.start.min(source.len());
+    let before = source.get(..start).unwrap_or(source);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
+    ExpressionProblem {
+        code,
+        message: format!("{text} at line {line}, column {column}"),
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        column: u32::try_from(column).unwrap_or(u32::MAX),
+        span: (start, span.end.min(source.len())),
+    }
+}
+
+type Refusal = (Span, &'static str, String);
+
+/// The first thing in the tree that may not be evaluated, in the order of the text.
+fn first_refusal(root: &Node) -> Option<Refusal> {
+    let names = Names::of(root);
+    let mut first: Option<Refusal> = None;
+    root.walk(&mut |node| {
+        if first.is_none() {
+            first = refusal(node, &names);
+        }
+    });
+    first
+}
+
+fn refusal(node: &Node, names: &Names) -> Option<Refusal> {
+    match &node.kind {
+        NodeKind::Variable { name } => {
+            if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+                let text = format!("function `${name}` is refused: {reason}");
+                return Some((node.span, "expression.function_refused", text));
+            }
+            if !names.knows(name) {
+                let text = format!("nothing binds the variable `${name}`");
+                return Some((node.span, "expression.unknown_variable", text));
+            }
+            None
+        }
+        NodeKind::Function { procedure, .. } | NodeKind::Partial { procedure, .. } => {
+            match &procedure.kind {
+                NodeKind::Variable { name } if !names.knows(name) && !is_refused(name) => {
+                    let text = format!("there is no function `${name}`");
+                    Some((procedure.span, "expression.unknown_function", text))
+                }
+                NodeKind::Name { name } if !names.has_lambdas => {
+                    let text = if names.functions.contains(name.as_str()) {
+                        format!("`{name}` is a field and not a function: did you mean `${name}`?")
+                    } else {
+                        format!("`{name}` is a field and not a function")
+                    };
+                    Some((procedure.span, "expression.syntax", text))
+                }
+                _ => None,
+            }
+        }
+        NodeKind::Regex { pattern, .. } => {
+            let repeats = repeats(pattern);
+            if pattern.len() > MAX_PATTERN_BYTES {
+                let text = format!(
+                    "the regular expression has {} bytes, more than the limit of {MAX_PATTERN_BYTES}",
+                    pattern.len()
+                );
+                Some((node.span, "expression.regex_too_large", text))
+            } else if repeats > MAX_REPEATS {
+                let text = format!(
+                    "the repeats of the regular expression multiply to more than the limit of {MAX_REPEATS}"
+                );
+                Some((node.span, "expression.regex_too_large", text))
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+fn is_refused(name: &str) -> bool {
+    REFUSED.iter().any(|(refused, _)| *refused == name)
+}
+
+/// The names an expression may use after a `$`.
+struct Names {
+    functions: HashSet<&'static str>,
+    bound: HashSet<String>,
+    has_lambdas: bool,
+}
+
+impl Names {
+    fn of(root: &Node) -> Self {
+        let mut bound = HashSet::new();
+        let mut has_lambdas = false;
+        root.walk(&mut |node| {
+            match &node.kind {
+                NodeKind::Bind { lhs, .. } => {
+                    if let NodeKind::Variable { name } = &lhs.kind {
+                        bound.insert(name.clone());
+                    }
+                }
+                NodeKind::Lambda(lambda) => {
+                    has_lambdas |= !lambda.thunk;
+                    bound.extend(lambda.params.iter().cloned());
+                }
+                _ => {}
+            }
+            bound.extend(node.attrs.focus.iter().chain(&node.attrs.index).cloned());
+            for stage in node.attrs.stages.iter().chain(&node.attrs.predicate) {
+                if let Stage::Index { var, .. } = stage {
+                    bound.insert(var.clone());
+                }
+            }
+        });
+        let functions = jlens_core::function_catalog()
+            .iter()
+            .map(|info| info.name)
+            .collect();
+        Self {
+            functions,
+            bound,
+            has_lambdas,
+        }
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        matches!(name, "" | "$")
+            || BOUND.contains(&name)
+            || self.functions.contains(name)
+            || self.bound.contains(name)
+    }
+}
+
+/// How often the most repeated part of a pattern may be repeated by counted repeats.
+fn repeats(pattern: &str) -> u64 {
+    let bytes = pattern.as_bytes();
+    // The most repeats inside each open group.
+    let mut groups: Vec<u64> = vec![1];
+    let mut closed = 1;
+    let mut most = 1;
+    let mut at = 0;
+    let mut in_class = false;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            _ if in_class => {}
+            b'(' => groups.push(1),
+            b')' => {
+                closed = groups.pop().unwrap_or(1);
+                if groups.is_empty() {
+                    groups.push(1);
+                }
+                raise(&mut groups, closed);
+                at += 1;
+                continue;
+            }
+            b'{' => {
+                let end = bytes[at..]
+                    .iter()
+                    .position(|b| *b == b'}')
+                    .map_or(bytes.len(), |i| at + i);
+                let counts = pattern.get(at + 1..end).unwrap_or_default();
+                let count = counts
+                    .split(',')
+                    .filter_map(|n| n.parse::<u64>().ok())
+                    .max();
+                if let Some(count) = count {
+                    let product = closed.saturating_mul(count.max(1));
+                    most = most.max(product);
+                    raise(&mut groups, product);
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        closed = 1;
+        at += 1;
+    }
+    most
+}
+
+fn raise(groups: &mut [u64], repeats: u64) {
+    if let Some(group) = groups.last_mut() {
+        *group = (*group).max(repeats);
+    }
+}
+
+/// What the text of an expression says about its rows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct RowShape {
+    pub(crate) has_date: bool,
+    pub(crate) dimensions: Vec<String>,
+    /// The path of plain names that the expression begins with.
+    pub(crate) records: Option<String>,
+}
+
+/// Reads the shape of rows off the object constructors that hold a `"value"`.
+pub(crate) fn row_shape(source: &str) -> RowShape {
+    let mut shape = RowShape::default();
+    let Ok(checked) = check(source) else {
+        return shape;
+    };
+    let root = &checked.expression.ast().root;
+    root.walk(&mut |node| {
+        let NodeKind::Object { pairs } = &node.kind else {
+            return;
+        };
+        let keys = || {
+            pairs
+                .iter()
+                .filter_map(|(key, value)| Some((literal(key)?, value)))
+        };
+        if !keys().any(|(key, _)| key == "value") {
+            return;
+        }
+        for (key, value) in keys() {
+            match key {
+                "date" => shape.has_date = true,
+                "dimensions" => {
+                    if let NodeKind::Object { pairs } = &value.kind {
+                        for name in pairs.iter().filter_map(|(key, _)| literal(key)) {
+                            if !shape.dimensions.iter().any(|known| known == name) {
+                                shape.dimensions.push(name.to_owned());
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    shape.records = leading_names(root);
+    shape
+}
+
+fn literal(node: &Node) -> Option<&str> {
+    match &node.kind {
+        NodeKind::String { value } => Some(value),
+        _ => None,
+    }
+}
+
+/// `subscribers.{…}` begins with `subscribers`: the place whose absence is no emptiness.
+fn leading_names(root: &Node) -> Option<String> {
+    let NodeKind::Path { steps, .. } = &root.kind else {
+        return None;
+    };
+    let names = steps.iter().map_while(|step| match &step.kind {
+        NodeKind::Name { name } => Some((name.as_str(), step.attrs.stages.is_empty())),
+        _ => None,
+    });
+    let mut kept = Vec::new();
+    for (name, unfiltered) in names {
+        kept.push(name);
+        if !unfiltered {
+            break;
+        }
+    }
+    let is_whole = kept.len() == steps.len();
+    (!kept.is_empty() && !is_whole).then(|| crate::field_path(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn code(source: &str) -> &'static str {
+        check(source).map_or_else(|problem| problem.code, |_| "fine")
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_place() {
+        let problem = check("subscribers.{\n  \"value\": 1,\n  \"date\": ]\n}").unwrap_err();
+        assert_eq!(problem.code, "expression.syntax");
+        assert_eq!((problem.line, problem.column), (3, 11), "{problem}");
+        assert!(problem.message.contains("line 3, column 11"), "{problem}");
+        let problem = check("a.").unwrap_err();
+        assert!(problem.message.contains("unexpected end"), "{problem}");
+        assert!(problem.message.contains("position 2"), "{problem}");
+    }
+
+    #[test]
+    fn refused_functions_are_found_wherever_they_are_named() {
+        for source in [
+            "$eval(\"1\")",
+            "($f := $eval; $f(\"1\"))",
+            "$map([1], $random)",
+            "a[$uuid() = b]",
+            "a^($random())",
+            "a{ $uuid(): b }",
+            "function($x){ $shuffle($x) }([1])",
+            "a ~> $eval",
+            "$ ~> |a|{\"b\": $random()}|",
+        ] {
+            assert_eq!(code(source), "expression.function_refused", "{source}");
+        }
+        let problem = check("a + $random()").unwrap_err();
+        assert_eq!(problem.span, (4, 11));
+    }
+
+    #[test]
+    fn names_that_nothing_binds_are_found_before_they_run() {
+        assert_eq!(code("$summ(a)"), "expression.unknown_function");
+        assert_eq!(code("sum(a)"), "expression.syntax");
+        assert_eq!(code("a.{ \"value\": $tax }"), "expression.unknown_variable");
+        for source in [
+            "($x := $x + 1)",
+            "a@$r.b#$i.{ \"value\": $r.c + $i }",
+            "$map(a, function($v, $i) { $v * $i })",
+            "$window.start & $parent.id & $$.a & $",
+            "$sum(a) ~> $round(2)",
+            "$now() & $millis()",
+        ] {
+            assert_eq!(code(source), "fine", "{source}");
+        }
+    }
+
+    #[test]
+    fn regular_expressions_that_multiply_are_refused() {
+        assert_eq!(
+            code("$contains(\"x\", /(?:a{0,1000}){0,1000}/)"),
+            "expression.regex_too_large"
+        );
+        assert_eq!(
+            code("$contains(\"x\", /((a{99}b){99}c){99}/)"),
+            "expression.regex_too_large"
+        );
+        assert_eq!(
+            code(&format!("$match(a, /{}/)", "x".repeat(2000))),
+            "expression.regex_too_large"
+        );
+        assert_eq!(code("$match(a, /[0-9]{4}-[0-9]{2}-[0-9]{2}/)"), "fine");
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_nothing_overflows() {
+        for open in [
+            "(",
+            "[",
+            "{\"a\":",
+            "a.(",
+            "-",
+            "function(){",
+            "a[",
+            "$not(",
+        ] {
+            let source = open.repeat(MAX_SOURCE_BYTES / open.len());
+            assert!(
+                matches!(code(&source), "expression.too_deep" | "expression.syntax"),
+                "{open}"
+            );
+        }
+        let balanced = format!("{}1{}", "(".repeat(8000), ")".repeat(8000));
+        assert_eq!(code(&balanced), "expression.too_deep");
+        assert_eq!(code(&vec!["1"; 8000].join("+")), "expression.too_deep");
+    }
+
+    #[test]
+    fn the_shape_of_rows_is_read_off_the_text() {
+        let shape = row_shape(
+            "data.items[a = 1].{ \"date\": d, \"value\": 1, \"dimensions\": { \"plan\": p, \"state\": s } }[]",
+        );
+        assert_eq!(
+            shape,
+            RowShape {
+                has_date: true,
+                dimensions: vec!["plan".into(), "state".into()],
+                records: Some("data.items".into()),
+            }
+        );
+        assert_eq!(row_shape("$count(a)"), RowShape::default());
+        assert_eq!(row_shape("$.{ \"value\": a }").records, None);
+        assert_eq!(
+            row_shape("`odd name`.{ \"value\": a }").records.as_deref(),
+            Some("`odd name`")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(source in "\\PC{0,80}") {
+            let _ = check(&source);
+        }
+
+        #[test]
+        fn arbitrary_jsonata_never_panics(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    Just("a"), Just("."), Just("["), Just("]"), Just("("), Just(")"), Just("{"), Just("}"),
+                    Just("$"), Just("$$"), Just("%"), Just("\"x\""), Just("1"), Just(":"), Just(","), Just("^"),
+                    Just("/a{1,2}/"), Just("?"), Just("function($x)"), Just(":="), Just("~>"), Just("|"),
+                    Just("@$a"), Just("#$i"), Just("**"), Just("and"), Just(" "), Just("`"), Just("/*"),
+                ],
+                0..40,
+            ),
+        ) {
+            let source: String = parts.concat();
+            let _ = row_shape(&source);
+        }
+    }
+}

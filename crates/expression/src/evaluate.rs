@@ -1,0 +1,488 @@
+//! Evaluates the tasks of a run: bytes of a page in, rows out.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use definition::window::Interval;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jlens_core::ast::{BinaryOp, Node, NodeKind};
+use jlens_core::audit::{Outcome, Tracer};
+use jlens_core::reads::Read;
+use jlens_core::{Bindings, Document, Expression};
+
+use crate::budget::{Limits, RUN_BYTES};
+use crate::convert::{NULL_VALUE, RowReader, reject};
+use crate::error::{from_engine, too_deep_text};
+use crate::page::{parse_error, prepare};
+use crate::tree::{Tree, Value};
+use crate::{Checked, EvaluationError, Task, TaskResult, check};
+
+/// One page of a run, as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    /// The body, untouched.
+    pub bytes: &'a [u8],
+    /// Its number in the run; rows carry it.
+    pub number: u32,
+    /// Whether it is the first page of the run: `page: first` values come from it, and records
+    /// must be in it.
+    pub first: bool,
+    /// When it was fetched: the clock of the expression.
+    pub fetched_at: Timestamp,
+}
+
+/// What a run binds besides its pages.
+#[derive(Debug, Clone, Default)]
+pub struct RunContext {
+    /// The window of the run: `$window.start` and `$window.end`, as RFC 3339 text in UTC.
+    pub window: Option<Interval>,
+    /// The parent record: `$parent`.
+    pub parent: Option<serde_json::Value>,
+}
+
+/// The tasks of a run, compiled.
+#[derive(Debug)]
+pub struct Evaluator {
+    tasks: Vec<Compiled>,
+    limits: Limits,
+    tree: Tree,
+    /// What must be parsed of the first page, and of the others.
+    reads: [Read; 2],
+}
+
+#[derive(Debug)]
+struct Compiled {
+    id: u32,
+    whole_run: bool,
+    first_page_only: bool,
+    expression: Expression,
+    bindings: Bindings,
+    reader: RowReader,
+    records: Option<Expression>,
+    calculated: bool,
+}
+
+impl Evaluator {
+    /// Compiles the tasks of a run; tasks that cannot be compiled are returned with their reason.
+    pub fn new(
+        tasks: Vec<Task>,
+        context: &RunContext,
+        limits: Limits,
+    ) -> (Self, Vec<(u32, EvaluationError)>) {
+        let mut compiled = Vec::with_capacity(tasks.len());
+        let mut problems = Vec::new();
+        for task in tasks {
+            let id = task.id;
+            match Compiled::new(task, context) {
+                Ok(task) => compiled.push(task),
+                Err(error) => problems.push((id, error)),
+            }
+        }
+        let reads = [true, false].map(|first| {
+            let tasks = compiled.iter().filter(|task| task.sees_page(first));
+            tasks.fold(nothing(), |read, task| {
+                task.reads().map_or(read.clone(), |own| read.union(&own))
+            })
+        });
+        (
+            Self {
+                tasks: compiled,
+                limits,
+                tree: Tree::default(),
+                reads,
+            },
+            problems,
+        )
+    }
+
+    /// Evaluates every `scope: page` task on one page; one result for each task that sees it.
+    pub fn eval_page(&mut self, page: &Page<'_>) -> Vec<TaskResult> {
+        let limits = self.limits.clone();
+        let Self {
+            tasks, tree, reads, ..
+        } = self;
+        let tasks: Vec<&mut Compiled> = tasks
+            .iter_mut()
+            .filter(|task| task.sees_page(page.first))
+            .collect();
+        if tasks.is_empty() {
+            return Vec::new();
+        }
+        let text = match prepare(page.bytes) {
+            Ok(text) => text,
+            Err(error) => return all_failed(&tasks, &error),
+        };
+        evaluate_all(
+            tasks,
+            &text,
+            &reads[usize::from(!page.first)],
+            page,
+            &limits,
+            tree,
+        )
+    }
+
+    /// Whether any task needs the whole run at once.
+    pub fn needs_run(&self) -> bool {
+        self.tasks.iter().any(|task| task.whole_run)
+    }
+
+    /// Evaluates every `scope: run` task on all pages of the run as one array, in order.
+    pub fn eval_run(&mut self, pages: &[Page<'_>]) -> Vec<TaskResult> {
+        let mut limits = self.limits.clone();
+        // A run has as many records as all its pages: it gets the time of a few.
+        limits.page_time_ms *= 4;
+        let Self { tasks, tree, .. } = self;
+        let tasks: Vec<&mut Compiled> = tasks.iter_mut().filter(|task| task.whole_run).collect();
+        if tasks.is_empty() {
+            return Vec::new();
+        }
+        let text = match joined(pages) {
+            Ok(text) => text,
+            Err(error) => return all_failed(&tasks, &error),
+        };
+        let read = tasks
+            .iter()
+            .filter_map(|task| task.reads())
+            .fold(nothing(), |read, own| read.union(&own));
+        let fetched_at = pages
+            .last()
+            .map_or(Timestamp::UNIX_EPOCH, |page| page.fetched_at);
+        let whole = Page {
+            bytes: text.as_bytes(),
+            number: 0,
+            first: true,
+            fetched_at,
+        };
+        evaluate_all(tasks, &text, &read, &whole, &limits, tree)
+    }
+}
+
+/// Returns what the engine returns, as JSON: for people who try an expression.
+///
+/// Numbers that a double cannot hold are text, as they are for a metric.
+pub fn evaluate_json(
+    checked: &Checked,
+    bytes: &[u8],
+    fetched_at: Timestamp,
+    limits: &Limits,
+) -> Result<Option<serde_json::Value>, EvaluationError> {
+    let text = prepare(bytes)?;
+    let read = checked
+        .expression
+        .reads()
+        .input()
+        .cloned()
+        .unwrap_or_else(nothing);
+    let document = Document::parse_cut(&text, &read).map_err(|error| parse_error(&error, &text))?;
+    let options = limits.options(fetched_at.as_millisecond());
+    guarded(|| {
+        checked
+            .expression
+            .evaluate_document(&document, &Bindings::new(), &options)
+            .map_err(|error| from_engine(&error, limits))
+    })
+}
+
+impl Compiled {
+    fn new(task: Task, context: &RunContext) -> Result<Self, EvaluationError> {
+        let checked = check(&task.expression)
+            .map_err(|problem| EvaluationError::new(problem.code, problem.message))?;
+        let records = match &task.reading.records {
+            Some(path) => Some(
+                check(path)
+                    .map_err(|problem| EvaluationError::new(problem.code, problem.message))?
+                    .expression,
+            ),
+            None => None,
+        };
+        let zone = match task.reading.zone.as_str() {
+            "" => TimeZone::UTC,
+            name => TimeZone::get(name).map_err(|_| {
+                EvaluationError::new("expression.zone", format!("there is no time zone `{name}`"))
+            })?,
+        };
+        let calculated = calculates(&checked.expression.ast().root);
+        let mut bindings = Bindings::new();
+        if let Some(window) = &context.window {
+            let window = serde_json::json!({
+                "start": window.start.to_string(),
+                "end": window.end.to_string(),
+            });
+            bindings = bindings.var("window", window);
+        }
+        if let Some(parent) = &context.parent {
+            bindings = bindings.var("parent", parent.clone());
+        }
+        // Bindings are converted at each evaluation: only those that are read.
+        let read = checked.expression.reads();
+        let bindings = bindings
+            .iter()
+            .filter(|(name, _)| read.binding(name).is_some())
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
+        Ok(Self {
+            id: task.id,
+            whole_run: task.scope == definition::Scope::Run,
+            first_page_only: task.reading.first_page_only,
+            reader: RowReader::new(&task.reading, zone, calculated),
+            expression: checked.expression,
+            bindings,
+            records,
+            calculated,
+        })
+    }
+
+    fn sees_page(&self, first: bool) -> bool {
+        !self.whole_run && (first || !self.first_page_only)
+    }
+
+    fn reads(&self) -> Option<Read> {
+        self.expression.reads().input().cloned()
+    }
+
+    fn evaluate(
+        &mut self,
+        document: &Document,
+        text: &str,
+        page: &Page<'_>,
+        limits: &Limits,
+        tree: &mut Tree,
+    ) -> TaskResult {
+        let now_ms = page.fetched_at.as_millisecond();
+        tree.clear();
+        let options = limits.options(now_ms);
+        let written = guarded(|| {
+            self.expression
+                .evaluate_document_to(document, &self.bindings, &options, |out| out.write(tree))
+                .map_err(|error| from_engine(&error, limits))
+        });
+        let value = match written {
+            Ok(value) if !tree.is_too_deep() => value,
+            Ok(_) => {
+                let error = EvaluationError::new("expression.output_too_deep", too_deep_text());
+                return TaskResult::failed(self.id, error);
+            }
+            Err(error) => return TaskResult::failed(self.id, error),
+        };
+        let mut result = TaskResult {
+            id: self.id,
+            ..TaskResult::default()
+        };
+        self.reader
+            .read(tree, value, page.number, now_ms, &mut result);
+        let is_null = matches!(value, Some(Value::Null));
+        let has_null = result.rejected.iter().any(|row| row.reason == NULL_VALUE);
+        if self.calculated && (is_null || has_null) && self.is_infinite_somewhere(text, &options) {
+            blame_calculation(&mut result, tree, value, page.number);
+        }
+        if page.first && result.returned() == 0 && self.lacks_records(text, &options) {
+            result.records_missing = true;
+        }
+        result
+    }
+
+    /// Whether a calculation gave infinity or no number: JSON has neither, so the result says null.
+    fn is_infinite_somewhere(&self, text: &str, options: &jlens_core::Options) -> bool {
+        let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
+            return false;
+        };
+        let mut watch = Watch(false);
+        let _ = guarded(|| {
+            let traced =
+                self.expression
+                    .evaluate_traced(Some(&json), &self.bindings, options, &mut watch);
+            traced.map_err(|error| EvaluationError::new("expression.failed", error.message()))
+        });
+        watch.0
+    }
+
+    /// Whether the place of the records is missing or null in this page.
+    fn lacks_records(&self, text: &str, options: &jlens_core::Options) -> bool {
+        let Some(records) = &self.records else {
+            return false;
+        };
+        let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
+            return false;
+        };
+        if let Some(found) = place(&records.ast().root, &json) {
+            return found == Place::Missing;
+        }
+        match records.evaluate_with(Some(&json), &self.bindings, options) {
+            Ok(value) => value.is_none_or(|value| value.is_null()),
+            Err(_) => false,
+        }
+    }
+}
+
+/// Rejects null as what it is: the trace of a calculation that went wrong.
+fn blame_calculation(result: &mut TaskResult, tree: &Tree, value: Option<Value>, page: u32) {
+    const REASON: &str =
+        "a calculation gave infinity or no number, for example by dividing by zero";
+    if let Some(Value::Null) = value {
+        reject(
+            result,
+            tree,
+            Value::Null,
+            page,
+            0,
+            "value.not_finite",
+            REASON.to_owned(),
+        );
+    }
+    for row in result
+        .rejected
+        .iter_mut()
+        .filter(|row| row.reason == NULL_VALUE)
+    {
+        "value.not_finite".clone_into(&mut row.code);
+        REASON.clone_into(&mut row.reason);
+    }
+}
+
+fn evaluate_all(
+    tasks: Vec<&mut Compiled>,
+    text: &str,
+    read: &Read,
+    page: &Page<'_>,
+    limits: &Limits,
+    tree: &mut Tree,
+) -> Vec<TaskResult> {
+    let document = match Document::parse_cut(text, read) {
+        Ok(document) => document,
+        Err(error) => return all_failed(&tasks, &parse_error(&error, text)),
+    };
+    tasks
+        .into_iter()
+        .map(|task| task.evaluate(&document, text, page, limits, tree))
+        .collect()
+}
+
+fn all_failed(tasks: &[&mut Compiled], error: &EvaluationError) -> Vec<TaskResult> {
+    tasks
+        .iter()
+        .map(|task| TaskResult::failed(task.id, error.clone()))
+        .collect()
+}
+
+/// The pages of a run as one JSON array; each page must be JSON by itself.
+fn joined(pages: &[Page<'_>]) -> Result<String, EvaluationError> {
+    let bytes: usize = pages.iter().map(|page| page.bytes.len() + 1).sum();
+    if bytes > RUN_BYTES {
+        return Err(EvaluationError::new(
+            "expression.run_too_large",
+            format!(
+                "the run has {bytes} bytes, more than the limit of {RUN_BYTES} for `scope: run`"
+            ),
+        ));
+    }
+    let mut text = String::with_capacity(bytes + 2);
+    text.push('[');
+    for (place, page) in pages.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        let own = prepare(page.bytes)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&own).map_err(|error| {
+            let error = parse_error(&error, &own);
+            EvaluationError {
+                message: format!("page {}: {}", page.number, error.message),
+                ..error
+            }
+        })?;
+        text.push_str(&own);
+    }
+    text.push(']');
+    Ok(text)
+}
+
+/// A read of nothing but whether the page is JSON.
+fn nothing() -> Read {
+    Read::Fields(BTreeMap::new())
+}
+
+/// A panic of the engine is one failed evaluation.
+fn guarded<T>(evaluate: impl FnOnce() -> Result<T, EvaluationError>) -> Result<T, EvaluationError> {
+    catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
+        Err(EvaluationError::new(
+            "expression.engine",
+            "the engine failed on this expression and page",
+        ))
+    })
+}
+
+/// Whether an expression makes numbers of its own, and does not only pass on those of the page.
+fn calculates(root: &Node) -> bool {
+    const CALCULATING: [&str; 5] = ["sum", "average", "power", "sqrt", "reduce"];
+    let mut found = false;
+    root.walk(&mut |node| {
+        found |= match &node.kind {
+            NodeKind::Binary { op, .. } => matches!(
+                op,
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod
+            ),
+            NodeKind::Variable { name } => CALCULATING.contains(&name.as_str()),
+            _ => false,
+        };
+    });
+    found
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    There,
+    Missing,
+}
+
+/// Follows a path of plain names; nothing when it is more than that.
+///
+/// The engine says undefined both for a missing field and for a field of an empty list's items,
+/// and only the first means that the answer has changed.
+fn place(root: &Node, json: &serde_json::Value) -> Option<Place> {
+    let NodeKind::Path { steps, .. } = &root.kind else {
+        return None;
+    };
+    let mut names = Vec::with_capacity(steps.len());
+    for step in steps {
+        match &step.kind {
+            NodeKind::Name { name } if step.attrs.stages.is_empty() => names.push(name.as_str()),
+            _ => return None,
+        }
+    }
+    Some(if is_there(&names, json) {
+        Place::There
+    } else {
+        Place::Missing
+    })
+}
+
+fn is_there(names: &[&str], json: &serde_json::Value) -> bool {
+    match (names, json) {
+        (_, serde_json::Value::Array(items)) => {
+            items.is_empty()
+                || items
+                    .iter()
+                    .any(|item| names.is_empty() || is_there(names, item))
+        }
+        ([], json) => !json.is_null(),
+        ([name, rest @ ..], serde_json::Value::Object(fields)) => {
+            fields.get(*name).is_some_and(|value| is_there(rest, value))
+        }
+        _ => false,
+    }
+}
+
+/// Notes whether any part of an evaluation was a number that is not finite.
+struct Watch(bool);
+
+impl Tracer for Watch {
+    fn exit(&mut self, _: &Node, outcome: Outcome<'_>) {
+        if let Outcome::Value(value) = outcome
+            && !self.0
+            && value.type_name() == "number"
+        {
+            self.0 = !value.to_json().is_some_and(|json| json.is_number());
+        }
+    }
+}

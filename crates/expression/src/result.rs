@@ -1,0 +1,53 @@
+//! What one task got out of one page.
+
+use rollup::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::EvaluationError;
+
+/// The rows of one task on one page, or of the whole run for `scope: run`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskResult {
+    /// The task's id.
+    pub id: u32,
+    /// The rows that can be used, in the order of the records.
+    pub rows: Vec<Row>,
+    /// How many rows could not be used.
+    pub rejected_count: u64,
+    /// The first of them, at most [`budget::REJECTED_SAMPLES`](crate::budget::REJECTED_SAMPLES).
+    pub rejected: Vec<RejectedRow>,
+    /// The place of the records is not in the first page, and nothing says that this is fine.
+    pub records_missing: bool,
+    /// Why there is nothing at all.
+    pub error: Option<EvaluationError>,
+}
+
+impl TaskResult {
+    /// How many rows the expression returned, usable or not.
+    pub fn returned(&self) -> u64 {
+        self.rows.len() as u64 + self.rejected_count
+    }
+
+    pub(crate) fn failed(id: u32, error: EvaluationError) -> Self {
+        Self {
+            id,
+            error: Some(error),
+            ..Self::default()
+        }
+    }
+}
+
+/// A row that cannot be used, with the reason and what it looked like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedRow {
+    /// The page it came from.
+    pub page: u32,
+    /// Its place among the rows of that page, from 0.
+    pub index: u32,
+    /// Stable code, such as `value.not_number`.
+    pub code: String,
+    /// The reason in one sentence, with a hint where there is a cure.
+    pub reason: String,
+    /// The row as JSON: e-mail addresses and long tokens masked, at most 1 KiB.
+    pub sample: String,
+}
