@@ -1,0 +1,269 @@
+//! What is asked of a metric.
+
+use definition::{Granularity, Interval, MetricType};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::bucket::{buckets, snap_outward};
+use crate::compare::Compare;
+use crate::series::Rules;
+
+/// Most points of one series in an answer.
+pub const MAX_POINTS: usize = 10_000;
+
+/// A question: which range, in which steps, split and filtered how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// The first instant asked for.
+    pub from: Timestamp,
+    /// The first instant after.
+    pub to: Timestamp,
+    /// The step of the answer.
+    pub granularity: Granularity,
+    /// Dimensions to split by; all others are joined.
+    pub group_by: Vec<String>,
+    /// Dimensions with the texts they may have; all must hold.
+    pub filters: Vec<(String, Vec<String>)>,
+    /// The zone of the answer's calendar; absent, the metric's.
+    pub zone: Option<TimeZone>,
+    /// What stands in empty buckets.
+    pub fill: Fill,
+    /// What to compare with.
+    pub compare: Option<Compare>,
+    /// The name the range came from, which tells what comes before it (`mtd`, `last_month`).
+    pub range: Option<String>,
+}
+
+/// What stands in a bucket without rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fill {
+    /// Nothing: the bucket is left out.
+    #[default]
+    None,
+    /// Zero; marked partial where nothing is known.
+    Zero,
+    /// The value before, once there is one.
+    Previous,
+}
+
+impl Query {
+    /// Asks for a range in steps, everything joined.
+    pub const fn over(range: Interval, granularity: Granularity) -> Self {
+        Self {
+            from: range.start,
+            to: range.end,
+            granularity,
+            group_by: Vec::new(),
+            filters: Vec::new(),
+            zone: None,
+            fill: Fill::None,
+            compare: None,
+            range: None,
+        }
+    }
+
+    /// Returns the zone of the answer.
+    pub fn zone<'a>(&'a self, rules: &'a Rules) -> &'a TimeZone {
+        self.zone.as_ref().unwrap_or(&rules.zone)
+    }
+
+    /// Returns the range that is really answered: widened to whole stored buckets, where the metric keeps
+    /// buckets.
+    ///
+    /// # Errors
+    /// Everything that [`crate::answer()`] refuses for the question's own sake.
+    pub fn effective(&self, rules: &Rules) -> Result<Interval, QueryError> {
+        self.effective_of(rules, Interval::new(self.from, self.to))
+    }
+
+    /// Returns the range whose stored cells (and samples) the answer reads, comparison included. Running
+    /// totals also read the last sample before the range, wherever it lies.
+    ///
+    /// # Errors
+    /// As [`Query::effective`].
+    pub fn reads(&self, rules: &Rules) -> Result<Interval, QueryError> {
+        let mut range = self.effective(rules)?;
+        if let Some(base) = self.base(rules, range) {
+            let base = self.effective_of(rules, base)?;
+            range = Interval::new(range.start.min(base.start), range.end.max(base.end));
+        }
+        if rules.metric_type == MetricType::RunningTotal {
+            range.start = Timestamp::MIN;
+        }
+        Ok(range)
+    }
+
+    pub(crate) fn effective_of(
+        &self,
+        rules: &Rules,
+        range: Interval,
+    ) -> Result<Interval, QueryError> {
+        if range.start >= range.end {
+            return Err(QueryError::Empty);
+        }
+        let count = count_of(range, self.granularity);
+        if count > MAX_POINTS as u64 {
+            return Err(QueryError::TooManyPoints {
+                granularity: self.granularity,
+            });
+        }
+        if rules.samples() {
+            return Ok(range);
+        }
+        check_nesting(rules.resolution, self.granularity)?;
+        if self.is_zone_of(rules) {
+            return Ok(if rules.resolution == Granularity::All {
+                range
+            } else {
+                snap_outward(range, rules.resolution, &rules.zone, rules.week_start)
+            });
+        }
+        let zone = self.zone(rules);
+        for edge in edges(range, self.granularity, zone, rules) {
+            if rules
+                .resolution
+                .start_of(edge, &rules.zone, rules.week_start)
+                != edge
+            {
+                return Err(QueryError::Zone {
+                    zone: name_of(zone),
+                    stored: name_of(&rules.zone),
+                    resolution: rules.resolution,
+                    edge,
+                });
+            }
+        }
+        Ok(range)
+    }
+
+    pub(crate) fn is_zone_of(&self, rules: &Rules) -> bool {
+        self.zone.as_ref().is_none_or(|zone| *zone == rules.zone)
+    }
+}
+
+/// The boundaries between the points of an answer.
+fn edges<'a>(
+    range: Interval,
+    granularity: Granularity,
+    zone: &'a TimeZone,
+    rules: &'a Rules,
+) -> impl Iterator<Item = Timestamp> + 'a {
+    let inner = (granularity != Granularity::All).then(|| {
+        buckets(range, granularity, zone, rules.week_start)
+            .skip(1)
+            .map(|bucket| bucket.start)
+    });
+    [range.start, range.end]
+        .into_iter()
+        .chain(inner.into_iter().flatten())
+}
+
+fn name_of(zone: &TimeZone) -> String {
+    zone.iana_name().unwrap_or("fixed offset").to_owned()
+}
+
+/// How many buckets a range holds, nearly.
+fn count_of(range: Interval, granularity: Granularity) -> u64 {
+    const DAY: i64 = 86_400;
+    let length = match granularity {
+        Granularity::Hour => 3_600,
+        Granularity::Day => DAY,
+        Granularity::Week => 7 * DAY,
+        Granularity::Month => 30 * DAY,
+        Granularity::Quarter => 91 * DAY,
+        Granularity::Year => 365 * DAY,
+        Granularity::All => return 1,
+    };
+    let seconds = range
+        .end
+        .as_second()
+        .saturating_sub(range.start.as_second());
+    u64::try_from(seconds.div_euclid(length)).unwrap_or(0)
+}
+
+/// Whether answers in steps of `step` can be made from buckets of `resolution` in one zone.
+fn check_nesting(resolution: Granularity, step: Granularity) -> Result<(), QueryError> {
+    use Granularity::{All, Day, Hour, Month, Quarter, Week, Year};
+    let nests = match resolution {
+        Hour => true,
+        Day => step != Hour,
+        Week => matches!(step, Week | All),
+        Month => matches!(step, Month | Quarter | Year | All),
+        Quarter => matches!(step, Quarter | Year | All),
+        Year => matches!(step, Year | All),
+        All => step == All,
+    };
+    if nests {
+        Ok(())
+    } else {
+        Err(QueryError::Resolution {
+            resolution,
+            granularity: step,
+        })
+    }
+}
+
+/// Says why a question cannot be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The range ends before it begins, or where it begins.
+    #[error("the range is empty")]
+    Empty,
+    /// More buckets than an answer may have.
+    #[error(
+        "more than {MAX_POINTS} points a series in steps of one {granularity:?}; ask for a shorter range or a coarser granularity"
+    )]
+    TooManyPoints {
+        /// The step asked for.
+        granularity: Granularity,
+    },
+    /// The steps do not fall on buckets of the metric's resolution.
+    #[error(
+        "steps of one {granularity:?} cannot be made from stored buckets of one {resolution:?}"
+    )]
+    Resolution {
+        /// The metric's resolution.
+        resolution: Granularity,
+        /// The step asked for.
+        granularity: Granularity,
+    },
+    /// A boundary in the zone asked for is inside a stored bucket.
+    #[error(
+        "zone {zone}: the boundary {edge} lies inside a stored bucket ({resolution:?} in {stored}); ask in {stored}, or keep a finer resolution"
+    )]
+    Zone {
+        /// The zone asked for.
+        zone: String,
+        /// The metric's zone.
+        stored: String,
+        /// The metric's resolution.
+        resolution: Granularity,
+        /// The first such boundary.
+        edge: Timestamp,
+    },
+    /// Values of periods have no stated way to be joined.
+    #[error(
+        "values of periods are not joined over a longer range unless the metric says how (over_time: last, average, min, max or sum)"
+    )]
+    PeriodsNotJoined,
+    /// No series has this dimension.
+    #[error("no series has the dimension `{name}`")]
+    UnknownDimension {
+        /// What was asked for.
+        name: String,
+    },
+}
+
+impl QueryError {
+    /// Returns the stable code of the error.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "query.range_empty",
+            Self::TooManyPoints { .. } => "query.too_many_points",
+            Self::Resolution { .. } => "query.granularity",
+            Self::Zone { .. } => "query.timezone",
+            Self::PeriodsNotJoined => "query.periods_not_joined",
+            Self::UnknownDimension { .. } => "query.dimension_unknown",
+        }
+    }
+}
