@@ -1,1 +1,75 @@
-//! Room of `evaluator`.
+//! Turns runs into numbers: pages back from the stream, expressions, restated cells, one commit.
+//!
+//! A run is visible whole or not at all; a manifest delivered twice changes nothing the second
+//! time. Users' expressions run in worker processes and nowhere else.
+
+mod commit;
+mod config;
+mod error;
+mod extract;
+mod instruments;
+mod read_pages;
+mod recompute;
+mod relay;
+mod run_handler;
+mod subjects;
+mod workers;
+
+use std::time::Duration;
+
+use bus::Bus;
+use service::Context;
+use store::Store;
+use wire::RunManifest;
+use wire::stream::Consumer;
+
+pub use config::{Config, WorkerProgram};
+pub use error::Error;
+pub use workers::WorkerError;
+
+use instruments::Instruments;
+use relay::Relay;
+use run_handler::RunHandler;
+use workers::Workers;
+
+/// A loop that says nothing for this long is stuck: a recompute of one run is far shorter.
+const LOOP_LIMIT: Duration = Duration::from_secs(600);
+
+/// Starts the evaluator's loops; they run until shutdown.
+pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Result<(), Error> {
+    let ready = context.readiness.part("store");
+    store.ping().await?;
+    ready.set(true);
+    let instruments = Instruments::new(&context.meter);
+    let relay = Relay::new(store.clone(), bus.clone(), instruments.clone());
+    let handler = RunHandler {
+        workers: Workers::new(config.worker.clone(), config.workers),
+        relay: relay.clone(),
+        store,
+        bus: bus.clone(),
+        instruments,
+        config: config.clone(),
+    };
+
+    let (stop, beat) = (context.shutdown.clone(), context.liveness.heartbeat("relay", LOOP_LIMIT));
+    context.tasks.spawn_essential("relay", async move {
+        relay.run(stop, config.relay_every, || beat.beat()).await;
+    });
+
+    let (stop, beat) =
+        (context.shutdown.clone(), context.liveness.heartbeat("recompute", LOOP_LIMIT));
+    let again = handler.clone();
+    context.tasks.spawn_essential("recompute", async move {
+        recompute::run(&again, stop, config.recompute_every, || beat.beat()).await;
+    });
+
+    let stop = context.shutdown.clone();
+    context.tasks.spawn_essential("manifests", async move {
+        let handle = move |delivery: bus::Delivery<RunManifest>| {
+            let handler = handler.clone();
+            async move { handler.handle(delivery.message).await }
+        };
+        bus.consume(Consumer::Evaluator, config.workers, stop, handle).await;
+    });
+    Ok(())
+}

@@ -1,0 +1,336 @@
+//! A run's rows into the store, in one transaction: restated cells, coverage, versions, news.
+
+use definition::Interval;
+use jiff::{SignedDuration, Timestamp};
+use rollup::{Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate};
+use store::{Cell, CellChange, Commit, MetricOutcome, Outcome, RejectedSample, Replaced};
+use wire::{Change, MetricUpdate};
+
+use crate::error::Error;
+use crate::extract::Extracted;
+use crate::subjects::Subject;
+
+/// What is the same for all metrics of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunOfMetrics {
+    pub(crate) workspace: String,
+    pub(crate) run: String,
+    pub(crate) slot: Timestamp,
+    pub(crate) fetched_at: Timestamp,
+    pub(crate) window: Option<Interval>,
+    pub(crate) ended: Ended,
+    pub(crate) recompute: bool,
+    pub(crate) changes_listed: usize,
+}
+
+/// What one metric's part of a run came to.
+#[derive(Debug, Default)]
+pub(crate) struct Applied {
+    pub(crate) rows: u64,
+    pub(crate) rejected: u64,
+    pub(crate) announced: bool,
+}
+
+/// A reason why a metric's part of a run is not used; its earlier data stays.
+#[derive(Debug)]
+struct Refused {
+    code: String,
+    message: String,
+}
+
+/// Restates one metric inside the transaction.
+pub(crate) async fn apply(
+    commit: &mut Commit,
+    run: &RunOfMetrics,
+    subject: &Subject,
+    extracted: Extracted,
+) -> Result<Applied, Error> {
+    let samples = samples(&extracted);
+    let rejected_count = extracted.rejected_count;
+    let mut outcome = MetricOutcome {
+        metric: subject.name.clone(),
+        revision: subject.revision,
+        rejected: signed(rejected_count),
+        ..MetricOutcome::default()
+    };
+    let mut applied = Applied { rejected: rejected_count, ..Applied::default() };
+    match judge(run, subject, extracted) {
+        Err(refused) => {
+            outcome.outcome = Outcome::Failed;
+            outcome.error = Some(
+                serde_json::json!({ "code": refused.code, "message": refused.message }).to_string(),
+            );
+        }
+        Ok(folded) => {
+            let restated = restate_metric(commit, run, subject, &folded).await?;
+            applied.rows = folded.rows.saturating_sub(restated.left_out);
+            applied.announced = restated.version.is_some();
+            outcome.rows = signed(applied.rows);
+            outcome.changed = signed(restated.changed);
+            outcome.overflow = signed(restated.overflow + folded.overflow_rows);
+            outcome.version = restated.version.unwrap_or_default();
+        }
+    }
+    commit.metric_outcome(&outcome, &samples).await?;
+    Ok(applied)
+}
+
+fn samples(extracted: &Extracted) -> Vec<RejectedSample> {
+    let rejected = extracted.rejected.iter();
+    rejected
+        .map(|row| RejectedSample {
+            page: i64::from(row.page),
+            row: i64::from(row.index),
+            code: row.code.clone(),
+            reason: row.reason.clone(),
+            sample: row.sample.clone(),
+        })
+        .collect()
+}
+
+/// Decides whether the rows may be used at all: a renamed field must not erase history.
+fn judge(run: &RunOfMetrics, subject: &Subject, extracted: Extracted) -> Result<Folded, Refused> {
+    if let Some(error) = extracted.error {
+        return Err(Refused { code: error.code.clone(), message: error.message.clone() });
+    }
+    if extracted.records_missing {
+        return Err(Refused {
+            code: "records.missing".into(),
+            message: "the records are not in the first page: was the field renamed, or is it null? \
+                      Say `missing: empty` in `select` where that means there are none"
+                .into(),
+        });
+    }
+    let used = extracted.rows.len() as u64;
+    let returned = used + extracted.rejected_count;
+    let limit = subject.metric.reject_limit.get();
+    if returned > 0 && extracted.rejected_count as f64 > limit * returned as f64 {
+        let first = extracted.rejected.first();
+        let reason = first.map(|row| format!("; the first: {}", row.reason)).unwrap_or_default();
+        return Err(Refused {
+            code: "rows.rejected".into(),
+            message: format!(
+                "{} of {returned} rows could not be used, more than {} %{reason}",
+                extracted.rejected_count,
+                limit * 100.0
+            ),
+        });
+    }
+    let (rows, _) = deduplicate(extracted.rows);
+    Ok(fold(rows, &subject.rules, run.slot))
+}
+
+struct Restated {
+    version: Option<i64>,
+    changed: u64,
+    overflow: u64,
+    left_out: u64,
+}
+
+async fn restate_metric(
+    commit: &mut Commit,
+    run: &RunOfMetrics,
+    subject: &Subject,
+    folded: &Folded,
+) -> Result<Restated, Error> {
+    let facts = RunFacts {
+        run: run.run.clone(),
+        revision: subject.revision,
+        window: run.window,
+        as_of: run.slot,
+        now: run.fetched_at,
+        ended: run.ended,
+        covers: subject.metric.covers,
+        rules: subject.rules.clone(),
+        recompute: run.recompute,
+    };
+    let stored = commit.coverage(&subject.name).await?;
+    let existing: Vec<Coverage> = stored.iter().map(coverage_of).collect();
+    let counted = count_earliest(commit, subject, folded, run).await?;
+    let restatement = restate(&facts, &existing, folded, &|_| counted);
+    let before = previous_samples(commit, subject, &existing, run).await?;
+    let replaced = write(commit, subject, run, folded, &restatement).await?;
+    let coverage: Vec<store::Coverage> = restatement.coverage.iter().map(stored_coverage).collect();
+    if coverage != stored {
+        commit.set_coverage(&subject.name, &coverage).await?;
+    }
+    let mut version = None;
+    if !replaced.changes.is_empty() {
+        let bumped = commit.bump_version(&subject.name).await?;
+        let update = announcement(run, subject, bumped, commit.now(), &replaced.changes, &before)?;
+        commit.outbox(&subject.name, bumped, &serde_json::to_string(&update)?).await?;
+        version = Some(bumped);
+    }
+    Ok(Restated {
+        version,
+        changed: replaced.changes.len() as u64,
+        overflow: replaced.overflow,
+        left_out: restatement.left_out_rows,
+    })
+}
+
+async fn write(
+    commit: &mut Commit,
+    subject: &Subject,
+    run: &RunOfMetrics,
+    folded: &Folded,
+    restatement: &Restatement,
+) -> Result<Replaced, Error> {
+    let mut cells = Vec::new();
+    for (key, states) in &folded.cells {
+        let series = key.canonical();
+        for (start, state) in states {
+            if restatement.writes(*start) {
+                cells.push(Cell {
+                    series: series.clone(),
+                    start: *start,
+                    state: state.encode(),
+                    partial: restatement.is_partial(*start),
+                });
+            }
+        }
+    }
+    if restatement.add_samples {
+        if restatement.replace.is_empty() {
+            return Ok(Replaced::default());
+        }
+        return Ok(commit.insert_samples(&subject.name, run.slot.as_millisecond(), &cells).await?);
+    }
+    let intervals: Vec<store::Interval> = restatement.replace.iter().copied().map(stored_interval).collect();
+    Ok(commit.replace(&subject.name, &intervals, &cells).await?)
+}
+
+/// Counts the stored rows of the earliest bucket that a run without a window brings.
+async fn count_earliest(
+    commit: &mut Commit,
+    subject: &Subject,
+    folded: &Folded,
+    run: &RunOfMetrics,
+) -> Result<u64, Error> {
+    let Some(earliest) = folded.earliest else { return Ok(0) };
+    if run.window.is_some() || subject.rules.accumulates() {
+        return Ok(0);
+    }
+    let rules = &subject.rules;
+    let start = rules.resolution.start_of(earliest, &rules.zone, rules.week_start);
+    let end = rules.resolution.next(start, &rules.zone, rules.week_start);
+    let cells =
+        commit.cells(&subject.name, start.as_millisecond(), end.as_millisecond()).await?;
+    let mut count = 0;
+    for cell in cells {
+        count += decode(subject, &cell.state)?.count();
+    }
+    Ok(count)
+}
+
+/// For levels, what each series was at the sync before: the old value of its announcement.
+async fn previous_samples(
+    commit: &mut Commit,
+    subject: &Subject,
+    existing: &[Coverage],
+    run: &RunOfMetrics,
+) -> Result<Vec<Cell>, Error> {
+    let last = existing.iter().filter(|old| old.as_of < run.slot).map(|old| old.as_of).max();
+    match last {
+        Some(last) if subject.rules.accumulates() => {
+            let at = last.as_millisecond();
+            Ok(commit.cells(&subject.name, at, at + 1).await?)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn announcement(
+    run: &RunOfMetrics,
+    subject: &Subject,
+    version: i64,
+    committed_at: i64,
+    changes: &[CellChange],
+    before: &[Cell],
+) -> Result<MetricUpdate, Error> {
+    let aggregation = subject.rules.aggregation;
+    let value = |state: Option<&[u8]>| -> Result<Option<f64>, Error> {
+        let Some(state) = state else { return Ok(None) };
+        Ok(decode(subject, state)?.finish(aggregation).map(rollup::Decimal::to_f64))
+    };
+    let mut listed = Vec::with_capacity(changes.len().min(run.changes_listed));
+    // The newest first: they are what people wait for when not all fit.
+    for change in changes.iter().rev().take(run.changes_listed) {
+        let key = SeriesKey::parse(&change.series).unwrap_or_default();
+        let old = change.old.as_deref().or_else(|| {
+            let earlier = before.iter().find(|cell| cell.series == change.series);
+            earlier.map(|cell| cell.state.as_slice())
+        });
+        listed.push(Change {
+            start: instant(change.start).to_string(),
+            granularity: subject.rules.resolution.as_str().to_owned(),
+            dimensions: key
+                .dimensions
+                .iter()
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .collect(),
+            unit: key.unit.map(String::from).unwrap_or_default(),
+            value: value(change.new.as_deref())?,
+            previous: value(old)?,
+        });
+    }
+    Ok(MetricUpdate {
+        metric: subject.name.clone(),
+        workspace: run.workspace.clone(),
+        version,
+        run: run.run.clone(),
+        committed_at: instant(committed_at).to_string(),
+        truncated: changes.len() > listed.len(),
+        changes: listed,
+        requires: Vec::new(),
+    })
+}
+
+fn decode(subject: &Subject, state: &[u8]) -> Result<State, Error> {
+    State::decode(state).map_err(|_| Error::Damaged { metric: subject.name.clone() })
+}
+
+fn coverage_of(stored: &store::Coverage) -> Coverage {
+    Coverage {
+        start: instant(stored.start),
+        end: instant(stored.end),
+        as_of: instant(stored.as_of),
+        run: stored.run.clone(),
+        revision: stored.revision,
+        complete: stored.complete,
+    }
+}
+
+fn stored_coverage(coverage: &Coverage) -> store::Coverage {
+    store::Coverage {
+        start: coverage.start.as_millisecond(),
+        end: coverage.end.as_millisecond(),
+        as_of: coverage.as_of.as_millisecond(),
+        run: coverage.run.clone(),
+        revision: coverage.revision,
+        complete: coverage.complete,
+    }
+}
+
+fn stored_interval(interval: Interval) -> store::Interval {
+    store::Interval {
+        start: interval.start.as_millisecond(),
+        end: interval.end.as_millisecond(),
+    }
+}
+
+/// Reads an instant of the store.
+pub(crate) fn instant(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// An instant of a message, cut to the store's milliseconds.
+pub(crate) fn parse_instant(text: &str) -> Option<Timestamp> {
+    let at: Timestamp = text.parse().ok()?;
+    let sub = i64::from(at.subsec_nanosecond() % 1_000_000);
+    at.checked_sub(SignedDuration::from_nanos(sub)).ok()
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

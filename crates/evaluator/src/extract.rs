@@ -1,0 +1,150 @@
+//! A run's pages through its metrics' expressions: rows, and what could not be used.
+//!
+//! All metrics of a dataset are evaluated together on one worker. When that worker dies or gets
+//! stuck, each metric is tried alone on a fresh one, so that only the guilty one fails.
+
+use bus::Bus;
+use expression::{EvaluationError, Page, RejectedRow, RunContext, Task, TaskResult};
+use rollup::Row;
+use store::REJECTED_SAMPLES_KEPT;
+use wire::PageEntry;
+
+use crate::error::Error;
+use crate::instruments::Instruments;
+use crate::read_pages::{self, FetchedPage};
+use crate::workers::{WorkerError, Workers};
+
+/// Pages sent to a worker in one frame: few enough that a long run does not fill memory.
+const PAGES_A_FRAME: usize = 16;
+/// Bytes sent to a worker in one frame, unless a single page is larger.
+const BYTES_A_FRAME: usize = 4 * 1024 * 1024;
+
+/// What one task got out of all pages.
+#[derive(Debug, Default)]
+pub(crate) struct Extracted {
+    /// Rows in the order of pages and records.
+    pub(crate) rows: Vec<Row>,
+    /// Rows that could not be used.
+    pub(crate) rejected_count: u64,
+    /// Some of them.
+    pub(crate) rejected: Vec<RejectedRow>,
+    /// The records are not in the first page.
+    pub(crate) records_missing: bool,
+    /// Why there is nothing at all.
+    pub(crate) error: Option<EvaluationError>,
+}
+
+impl Extracted {
+    fn take_in(&mut self, result: TaskResult) {
+        self.rejected_count += result.rejected_count;
+        let room = REJECTED_SAMPLES_KEPT.saturating_sub(self.rejected.len());
+        self.rejected.extend(result.rejected.into_iter().take(room));
+        self.records_missing |= result.records_missing;
+        if self.error.is_none() {
+            self.error = result.error;
+        }
+        if self.error.is_none() {
+            self.rows.extend(result.rows);
+        } else {
+            self.rows = Vec::new();
+        }
+    }
+}
+
+/// What is evaluated, and with what.
+pub(crate) struct Extraction<'a> {
+    pub(crate) bus: &'a Bus,
+    pub(crate) workers: &'a Workers,
+    pub(crate) instruments: &'a Instruments,
+    pub(crate) context: RunContext,
+    pub(crate) pages: &'a [PageEntry],
+    pub(crate) run: &'a str,
+}
+
+impl Extraction<'_> {
+    /// Evaluates `tasks` (whose ids are their places) on every page; answers in their order.
+    ///
+    /// `alone` begins with one metric at a time: for a run that failed together before.
+    pub(crate) async fn all(&self, tasks: &[Task], alone: bool) -> Result<Vec<Extracted>, Error> {
+        if !alone || tasks.len() < 2 {
+            match self.together(tasks).await {
+                Ok(extracted) => return Ok(extracted),
+                Err(Error::Worker(error)) if error.is_fatal() => {
+                    self.instruments.worker_lost();
+                    tracing::warn!(run = self.run, %error, "a worker was lost; its metrics are tried one by one");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut extracted = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let single = Task { id: 0, ..task.clone() };
+            match self.together(std::slice::from_ref(&single)).await {
+                Ok(mut one) => extracted.push(one.pop().unwrap_or_default()),
+                Err(Error::Worker(error)) if error.is_fatal() => {
+                    self.instruments.worker_lost();
+                    extracted.push(Extracted { error: Some(killed(&error)), ..Extracted::default() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(extracted)
+    }
+
+    async fn together(&self, tasks: &[Task]) -> Result<Vec<Extracted>, Error> {
+        let mut extracted: Vec<Extracted> = tasks.iter().map(|_| Extracted::default()).collect();
+        if tasks.is_empty() {
+            return Ok(extracted);
+        }
+        let (mut worker, problems) = self.workers.lend(tasks, &self.context).await?;
+        for (id, error) in problems {
+            if let Some(one) = extracted.get_mut(id as usize) {
+                one.error = Some(error);
+            }
+        }
+        let whole_run = tasks.iter().any(|task| task.whole_run);
+        let by_page = tasks.iter().any(|task| !task.whole_run);
+        let mut reader = read_pages::Reader::new(self.bus, self.run, self.pages);
+        let mut held: Option<EvaluationError> = None;
+        while let Some(batch) = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME).await? {
+            let pages: Vec<Page<'_>> = batch.iter().map(FetchedPage::page).collect();
+            if by_page {
+                for result in worker.pages(&pages).await?.into_iter().flatten() {
+                    if let Some(one) = extracted.get_mut(result.id as usize) {
+                        one.take_in(result);
+                    }
+                }
+            }
+            if whole_run && held.is_none() {
+                held = worker.hold(&pages).await?;
+            }
+        }
+        if whole_run {
+            let results = match held {
+                None => worker.run().await?,
+                Some(error) => failed_runs(tasks, &error),
+            };
+            for result in results {
+                if let Some(one) = extracted.get_mut(result.id as usize) {
+                    one.take_in(result);
+                }
+            }
+        }
+        Ok(extracted)
+    }
+}
+
+fn failed_runs(tasks: &[Task], error: &EvaluationError) -> Vec<TaskResult> {
+    let whole = tasks.iter().filter(|task| task.whole_run);
+    whole
+        .map(|task| TaskResult { id: task.id, error: Some(error.clone()), ..TaskResult::default() })
+        .collect()
+}
+
+fn killed(error: &WorkerError) -> EvaluationError {
+    let message = match error {
+        WorkerError::Stuck => "the expression ran too long and was stopped from outside",
+        _ => "the expression used too much memory or brought its process down",
+    };
+    EvaluationError::new("expression.killed", message)
+}

@@ -1,0 +1,78 @@
+//! A run's pages back from the stream, a few at a time.
+
+use bus::Bus;
+use bytes::Bytes;
+use expression::Page;
+use jiff::Timestamp;
+use wire::PageEntry;
+
+use crate::error::Error;
+
+/// A page as it came.
+pub(crate) struct FetchedPage {
+    body: Bytes,
+    number: u32,
+    first: bool,
+    fetched_at: Timestamp,
+}
+
+impl FetchedPage {
+    /// The page as expressions see it.
+    pub(crate) fn page(&self) -> Page<'_> {
+        Page {
+            bytes: &self.body,
+            number: self.number,
+            first: self.first,
+            fetched_at: self.fetched_at,
+        }
+    }
+}
+
+/// Reads the pages that a manifest names, in order.
+pub(crate) struct Reader<'a> {
+    bus: &'a Bus,
+    run: &'a str,
+    left: &'a [PageEntry],
+    first: Option<u32>,
+}
+
+impl<'a> Reader<'a> {
+    /// Begins before the first page.
+    pub(crate) fn new(bus: &'a Bus, run: &'a str, pages: &'a [PageEntry]) -> Self {
+        Self { bus, run, left: pages, first: pages.iter().map(|page| page.number).min() }
+    }
+
+    /// Reads the next pages: at most `pages`, and at most `bytes` unless the first alone is larger.
+    /// Pages that repeat an earlier one are passed over. `None` at the end.
+    pub(crate) async fn next_batch(
+        &mut self,
+        pages: usize,
+        bytes: usize,
+    ) -> Result<Option<Vec<FetchedPage>>, Error> {
+        let mut batch: Vec<PageEntry> = Vec::new();
+        let mut size = 0;
+        while let Some((entry, rest)) = self.left.split_first() {
+            size += usize::try_from(entry.bytes).unwrap_or(usize::MAX);
+            if batch.len() == pages || (!batch.is_empty() && size > bytes) {
+                break;
+            }
+            self.left = rest;
+            // An answer without a body (204) is a page without records.
+            if !entry.duplicate && entry.bytes > 0 {
+                batch.push(entry.clone());
+            }
+        }
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let gone = || Error::PagesGone { run: self.run.to_owned() };
+        let bodies = self.bus.pages(&batch).await?.ok_or_else(gone)?;
+        let fetched = batch.iter().zip(bodies).map(|(entry, body)| FetchedPage {
+            body,
+            number: entry.number,
+            first: Some(entry.number) == self.first,
+            fetched_at: entry.fetched_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+        });
+        Ok(Some(fetched.collect()))
+    }
+}

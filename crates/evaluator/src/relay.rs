@@ -1,0 +1,102 @@
+//! Announces what was committed: outbox rows to NATS, deleted once acknowledged.
+//!
+//! Several evaluators may announce the same row; subscribers know a version they have seen, and the
+//! broker drops repeats by their id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Bus;
+use futures::StreamExt as _;
+use service::Shutdown;
+use store::{OutboxRow, Store};
+use tokio::sync::Notify;
+use wire::MetricUpdate;
+
+use crate::error::Error;
+use crate::instruments::Instruments;
+
+/// Rows read at once.
+const BATCH: u32 = 256;
+/// Publishes that wait for their acknowledgement at once.
+const IN_FLIGHT: usize = 16;
+
+/// Announces outbox rows, at once when nudged and now and then by itself.
+#[derive(Clone)]
+pub(crate) struct Relay {
+    store: Store,
+    bus: Bus,
+    instruments: Instruments,
+    nudge: Arc<Notify>,
+}
+
+impl Relay {
+    pub(crate) fn new(store: Store, bus: Bus, instruments: Instruments) -> Self {
+        Self { store, bus, instruments, nudge: Arc::default() }
+    }
+
+    /// Says that something was committed.
+    pub(crate) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Announces until shutdown, and once more then: what was committed last is not left behind.
+    pub(crate) async fn run(&self, shutdown: Shutdown, every: Duration, beat: impl Fn()) {
+        loop {
+            let last = tokio::select! {
+                () = shutdown.requested() => true,
+                () = self.nudge.notified() => false,
+                () = tokio::time::sleep(every) => false,
+            };
+            beat();
+            if let Err(error) = self.announce_all().await {
+                tracing::warn!(error = %service::report::chain(&error), "announcements wait");
+                if !last {
+                    tokio::time::sleep(every).await;
+                }
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    async fn announce_all(&self) -> Result<(), Error> {
+        loop {
+            let rows = self.store.outbox(BATCH).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let full = rows.len() >= BATCH as usize;
+            let results: Vec<Result<i64, Error>> = futures::stream::iter(rows)
+                .map(|row| self.announce(row))
+                .buffered(IN_FLIGHT)
+                .collect()
+                .await;
+            let mut first_error = None;
+            let mut done = Vec::with_capacity(results.len());
+            for result in results {
+                match result {
+                    Ok(id) => done.push(id),
+                    Err(error) => first_error = first_error.or(Some(error)),
+                }
+            }
+            if !done.is_empty() {
+                self.store.outbox_delete(&done).await?;
+                self.instruments.announced(done.len() as u64);
+            }
+            if let Some(error) = first_error {
+                return Err(error);
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn announce(&self, row: OutboxRow) -> Result<i64, Error> {
+        let update: MetricUpdate = serde_json::from_str(&row.payload)?;
+        self.bus.publish_update(&update).await?;
+        Ok(row.id)
+    }
+}

@@ -1,0 +1,92 @@
+//! The metrics that a run is for, as their definitions stand now.
+
+use definition::{Dataset, Definition, Metric, MetricType};
+use jiff::{SignedDuration, Timestamp};
+use rollup::Rules;
+use store::{Kind, Store, StoredMetric};
+
+use crate::error::Error;
+
+/// A metric with everything that its evaluation needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    /// Its name.
+    pub(crate) name: String,
+    /// The revision it is evaluated at.
+    pub(crate) revision: i64,
+    /// Its definition.
+    pub(crate) metric: Metric,
+    /// What rollups obey.
+    pub(crate) rules: Rules,
+}
+
+/// Reads the metrics of a dataset, and the dataset's own definition when it has a name.
+pub(crate) async fn of_dataset(
+    store: &Store,
+    workspace: &str,
+    dataset: &str,
+) -> Result<(Vec<Subject>, Option<Dataset>), Error> {
+    let named = named_dataset(store, workspace, dataset).await?;
+    let stored = store.metrics_of(workspace, dataset).await?;
+    let subjects: Result<Vec<Subject>, Error> =
+        stored.iter().map(|stored| subject(stored, named.as_ref())).collect();
+    Ok((subjects?, named))
+}
+
+fn subject(stored: &StoredMetric, named: Option<&Dataset>) -> Result<Subject, Error> {
+    let read = read("metric", &stored.name, &stored.document)?;
+    let Definition::Metric(metric) = read else {
+        return Err(unreadable("metric", &stored.name, "it is of another kind"));
+    };
+    Ok(Subject {
+        name: stored.name.clone(),
+        revision: stored.revision,
+        rules: Rules::of(&metric, named),
+        metric,
+    })
+}
+
+async fn named_dataset(
+    store: &Store,
+    workspace: &str,
+    dataset: &str,
+) -> Result<Option<Dataset>, Error> {
+    let Some(stored) = store.dataset(workspace, dataset).await? else { return Ok(None) };
+    let Some(name) = stored.name else { return Ok(None) };
+    let Some(stored) = store.definition(workspace, Kind::Dataset, &name).await? else {
+        return Ok(None);
+    };
+    match read("dataset", &name, &stored.document)? {
+        Definition::Dataset(dataset) => Ok(Some(dataset)),
+        _ => Err(unreadable("dataset", &name, "it is of another kind")),
+    }
+}
+
+fn read(kind: &'static str, name: &str, document: &str) -> Result<Definition, Error> {
+    let document = serde_json::from_str(document)
+        .map_err(|error| unreadable(kind, name, &error.to_string()))?;
+    Definition::from_document(&document).map_err(|problems| {
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        unreadable(kind, name, &first)
+    })
+}
+
+fn unreadable(kind: &'static str, name: &str, problem: &str) -> Error {
+    Error::Unreadable { kind, name: name.to_owned(), problem: problem.to_owned() }
+}
+
+impl Subject {
+    /// Whether a scheduled slot is one of this metric's own instants.
+    ///
+    /// Several metrics may share a dataset that is due at the union of their instants; a level
+    /// takes a sample at its own only.
+    pub(crate) fn samples_at(&self, named: Option<&Dataset>, dataset: &str, slot: Timestamp) -> bool {
+        if self.rules.metric_type != MetricType::Levels {
+            return true;
+        }
+        let before = slot.saturating_sub(SignedDuration::from_millis(1)).unwrap_or(slot);
+        let seed = definition::Schedule::spread_seed(dataset);
+        let schedule = self.metric.schedule(named);
+        schedule.next_after(before, &self.metric.zone(), seed) == Some(slot)
+    }
+}

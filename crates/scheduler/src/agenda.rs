@@ -1,0 +1,160 @@
+//! When a dataset is due, and for which windows: decided from its definitions alone.
+
+use definition::{
+    Dataset, Definition, Fetch, Granularity, Interval, Metric, Schedule, Weekday, window,
+};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use store::{StoredDataset, StoredMetric};
+
+/// Slots that were missed are walked through one by one up to this many, then jumped over.
+const MISSED_SLOTS_WALKED: u32 = 64;
+
+/// What the definitions say about a dataset's time.
+#[derive(Debug)]
+pub(crate) struct Agenda {
+    /// The instants of its metrics, each with the zone of its cron; empty when all rest.
+    schedules: Vec<(Schedule, TimeZone)>,
+    window: Option<definition::Window>,
+    /// The coarsest resolution among its metrics, with that metric's zone and week.
+    coarsest: Granularity,
+    zone: TimeZone,
+    week_start: Weekday,
+    seed: u64,
+}
+
+/// A dataset's definitions cannot be read; the text says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored {kind} `{name}` cannot be read: {problem}")]
+pub struct Unreadable {
+    kind: &'static str,
+    name: String,
+    problem: String,
+}
+
+impl Agenda {
+    /// Reads the agenda from what is stored. `named` is the definition behind a named dataset.
+    pub(crate) fn of(
+        dataset: &StoredDataset,
+        named: Option<&Dataset>,
+        metrics: &[StoredMetric],
+    ) -> Result<Self, Unreadable> {
+        let fetch = read_fetch(dataset)?;
+        let mut agenda = Self {
+            schedules: Vec::new(),
+            window: fetch.window,
+            coarsest: Granularity::Hour,
+            zone: definition::zone::find_or_utc(fetch.zone.as_deref()),
+            week_start: Weekday::Monday,
+            seed: seed_of(&dataset.id),
+        };
+        let rests = named.is_some_and(|named| named.paused);
+        for stored in metrics {
+            let metric = read_metric(stored)?;
+            if metric.resolution >= agenda.coarsest {
+                agenda.coarsest = metric.resolution;
+                agenda.zone = metric.zone();
+                agenda.week_start = metric.week_start;
+            }
+            if !metric.paused && !rests {
+                let entry = (metric.schedule(named), metric.zone());
+                if !agenda.schedules.contains(&entry) {
+                    agenda.schedules.push(entry);
+                }
+            }
+        }
+        Ok(agenda)
+    }
+
+    /// Returns the first instant after `after` at which one of its metrics is due.
+    pub(crate) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        let next = |(schedule, zone): &(Schedule, TimeZone)| {
+            schedule.next_after(after, zone, self.seed)
+        };
+        self.schedules.iter().filter_map(next).min()
+    }
+
+    /// Returns the newest slot that is due at `now`: those missed before it collapse into it.
+    pub(crate) fn newest_due(&self, first: Timestamp, now: Timestamp) -> Timestamp {
+        let mut slot = first;
+        let mut walked = 0;
+        while let Some(next) = self.next_after(slot)
+            && next <= now
+        {
+            slot = next;
+            walked += 1;
+            if walked == MISSED_SLOTS_WALKED {
+                // Long away: only the last hours can hold the newest slot of a short schedule.
+                let near = now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(slot);
+                slot = slot.max(near);
+            }
+        }
+        slot
+    }
+
+    /// Returns what one slot asks for, newest first; a single `None` where there are no windows.
+    pub(crate) fn windows(
+        &self,
+        last_window_end: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Vec<Option<Interval>> {
+        match &self.window {
+            None => vec![None],
+            Some(window) => window::plan(
+                window,
+                last_window_end,
+                now,
+                &self.zone,
+                self.coarsest,
+                self.week_start,
+            )
+            .into_iter()
+            .map(Some)
+            .collect(),
+        }
+    }
+}
+
+/// Reads what a dataset fetches.
+pub(crate) fn read_fetch(dataset: &StoredDataset) -> Result<Fetch, Unreadable> {
+    let unreadable = |problem: String| Unreadable {
+        kind: "dataset",
+        name: dataset.id.clone(),
+        problem,
+    };
+    let document =
+        serde_json::from_str(&dataset.document).map_err(|error| unreadable(error.to_string()))?;
+    Fetch::from_document(&document).map_err(|problems| unreadable(first(&problems)))
+}
+
+/// Reads a stored definition of any kind.
+pub(crate) fn read_definition(
+    kind: &'static str,
+    name: &str,
+    document: &str,
+) -> Result<Definition, Unreadable> {
+    let unreadable = |problem: String| Unreadable { kind, name: name.to_owned(), problem };
+    let document =
+        serde_json::from_str(document).map_err(|error| unreadable(error.to_string()))?;
+    Definition::from_document(&document).map_err(|problems| unreadable(first(&problems)))
+}
+
+fn read_metric(stored: &StoredMetric) -> Result<Metric, Unreadable> {
+    match read_definition("metric", &stored.name, &stored.document)? {
+        Definition::Metric(metric) => Ok(metric),
+        _ => Err(Unreadable {
+            kind: "metric",
+            name: stored.name.clone(),
+            problem: "it is of another kind".into(),
+        }),
+    }
+}
+
+fn first(problems: &[definition::Problem]) -> String {
+    problems.first().map_or_else(|| "unknown problem".into(), ToString::to_string)
+}
+
+/// The spread of a dataset's slots over its period: from its id, so that it never changes.
+fn seed_of(id: &str) -> u64 {
+    u64::from_str_radix(id.trim_start_matches("d_"), 16).unwrap_or(0)
+}

@@ -1,0 +1,427 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Any REST API in, live metrics out.
+#[derive(Debug, Parser)]
+#[command(name = "tidemark", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process, with a nats-server child and SQLite
+    Standalone(Standalone),
+    /// Show Tidemark at work on a sample API
+    Demo(Demo),
+    /// Run the service that decides what is due
+    Scheduler(Service),
+    /// Run the service that calls APIs
+    Fetcher(Service),
+    /// Run the service that turns pages into numbers
+    Evaluator(Service),
+    /// Run the HTTP API
+    Gateway(Service),
+    /// Bring the store's tables up to date
+    Migrate(Service),
+    /// Create or check the streams and consumers in NATS
+    Provision(Provision),
+    /// Check definitions without applying them
+    Validate(Files),
+    /// Apply definitions, all or nothing
+    Apply(Apply),
+    /// Show definitions of a kind, or one of them
+    Get(Get),
+    /// Delete a definition
+    Delete(Delete),
+    /// Call an address once and draft a metric from the answer
+    Try(Try),
+    /// Sync a metric now
+    Sync(Sync),
+    /// Fetch a past range again
+    Backfill(Backfill),
+    /// Evaluate the kept pages again, without calling the API
+    Recompute(Named),
+    /// List a metric's runs
+    Runs(Runs),
+    /// Ask for a metric's numbers
+    Query(Query),
+    /// Follow updates as they happen
+    Watch(Watch),
+    /// Keep credentials, write only
+    Secret(Secret),
+    /// List the known APIs, or show one
+    Connectors(Connectors),
+    /// Print the JSON Schema of definitions
+    Schema,
+    /// Make, list and revoke tokens
+    Token(Token),
+    /// Evaluate a JSONata expression on a page read from stdin
+    Eval(Eval),
+    /// Say whether the egress guard would allow an address, without connecting
+    CheckUrl(CheckUrl),
+    /// Evaluate expressions for an evaluator, over pipes
+    #[command(hide = true)]
+    Worker,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+/// How the command line reaches a gateway.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Remote {
+    /// Address of the gateway [default: http://127.0.0.1:8080, or the only one running here]
+    #[arg(long, env = "TIDEMARK_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Token; without it, the file that a local `standalone` keeps
+    #[arg(long, env = "TIDEMARK_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// How answers are printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Standalone {
+    /// Where data is kept [default: the user's data folder]
+    #[arg(long, env = "TIDEMARK_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where the HTTP API listens; port 0 takes a free one
+    #[arg(long, env = "TIDEMARK_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub(crate) listen: String,
+    /// Allow fetching from this private address (HOST:PORT or CIDR); may be repeated
+    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    pub(crate) allow_host: Vec<String>,
+    /// Use a running NATS instead of starting one
+    #[arg(long, env = "TIDEMARK_NATS", value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// Use this store instead of SQLite in the data folder
+    #[arg(long, env = "TIDEMARK_STORE", value_name = "URL")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Telemetry {
+    /// Write logs as JSON
+    #[arg(long, env = "TIDEMARK_LOG_JSON")]
+    pub(crate) log_json: bool,
+    /// Send traces to this OTLP endpoint (http/protobuf), such as http://127.0.0.1:4318
+    #[arg(long, env = "TIDEMARK_OTLP", value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Demo {
+    /// Port of the HTTP API; a free one is taken if 8080 is busy
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Where data is kept [default: a new temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// End after the values are printed
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Service {
+    /// NATS servers
+    #[arg(long, env = "TIDEMARK_NATS", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
+    pub(crate) nats: String,
+    /// The store: sqlite:PATH or postgres://… (the fetcher needs none)
+    #[arg(long, env = "TIDEMARK_STORE", value_name = "URL", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// Where this process listens: the HTTP API for the gateway, probes for the others
+    #[arg(long, env = "TIDEMARK_LISTEN", value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Where the gateway serves its own telemetry and probes
+    #[arg(long, env = "TIDEMARK_PROBES_LISTEN", value_name = "HOST:PORT")]
+    pub(crate) probes_listen: Option<String>,
+    /// Allow fetching from this private address (HOST:PORT or CIDR); may be repeated
+    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    pub(crate) allow_host: Vec<String>,
+    /// Files with age identities that open secrets (fetcher only); may be repeated
+    #[arg(long = "secret-identity", env = "TIDEMARK_SECRET_IDENTITY", value_delimiter = ',', value_name = "FILE")]
+    pub(crate) secret_identity: Vec<PathBuf>,
+    /// The public key that secrets are sealed to (gateway only)
+    #[arg(long, env = "TIDEMARK_SECRET_RECIPIENT", value_name = "age1…")]
+    pub(crate) secret_recipient: Option<String>,
+    /// How much one process does at a time: runs fetched, or expression workers
+    #[arg(long, env = "TIDEMARK_CONCURRENCY")]
+    pub(crate) concurrency: Option<usize>,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Provision {
+    /// NATS servers
+    #[arg(long, env = "TIDEMARK_NATS", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
+    pub(crate) nats: String,
+    /// Copies of each stream in a NATS cluster
+    #[arg(long, env = "TIDEMARK_NATS_REPLICAS", default_value_t = 1)]
+    pub(crate) replicas: usize,
+    /// Only compare; change nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Files {
+    /// Files of definitions (YAML or JSON); `-` is stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How problems are printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Apply {
+    /// Files of definitions (YAML or JSON); `-` is stdin
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Get {
+    /// connection, dataset or metric (plural is fine)
+    pub(crate) kind: String,
+    /// Show only this one
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Delete {
+    /// connection, dataset or metric
+    pub(crate) kind: String,
+    /// Which one
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Try {
+    /// The address to call with GET
+    #[arg(value_name = "URL")]
+    pub(crate) address: String,
+    /// A request header, `Name: value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// Allow this private address (HOST:PORT)
+    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    pub(crate) allow_host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Sync {
+    /// The metric
+    pub(crate) name: String,
+    /// Wait for the end and show progress
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Backfill {
+    /// The metric
+    pub(crate) name: String,
+    /// First day or instant
+    #[arg(long)]
+    pub(crate) from: String,
+    /// First day or instant that is not fetched any more
+    #[arg(long)]
+    pub(crate) until: String,
+    /// Wait for the end and show progress
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Named {
+    /// The metric
+    pub(crate) name: String,
+    /// Wait for the end
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Runs {
+    /// The metric
+    pub(crate) name: String,
+    /// How many, newest first
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Query {
+    /// The metric
+    pub(crate) name: String,
+    /// A named range such as last_30_days, this_month, ytd or all_time
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub(crate) range: Option<String>,
+    /// First day or instant
+    #[arg(long)]
+    pub(crate) from: Option<String>,
+    /// First day or instant that is left out
+    #[arg(long)]
+    pub(crate) to: Option<String>,
+    /// hour, day, week, month, quarter, year or all
+    #[arg(long)]
+    pub(crate) granularity: Option<String>,
+    /// Dimensions, separated by commas
+    #[arg(long)]
+    pub(crate) group_by: Option<String>,
+    /// Keep only members of a dimension: state=active,cancelled; may be repeated
+    #[arg(long = "where", value_name = "DIMENSION=MEMBERS")]
+    pub(crate) filter: Vec<String>,
+    /// Zone of the answer's buckets
+    #[arg(long)]
+    pub(crate) timezone: Option<String>,
+    /// previous_period or previous_year
+    #[arg(long)]
+    pub(crate) compare: Option<String>,
+    /// none, zero or previous
+    #[arg(long)]
+    pub(crate) fill: Option<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Watch {
+    /// Only these metrics
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Secret {
+    #[command(subcommand)]
+    pub(crate) action: SecretAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum SecretAction {
+    /// Keep a value, read from stdin
+    Set {
+        /// The name that connections refer to
+        name: String,
+        /// An origin the value may be sent to; by default those of the connections that use it
+        #[arg(long)]
+        origin: Vec<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List names, never values
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Forget a value
+    Delete {
+        /// The name
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Connectors {
+    /// Show only this one
+    pub(crate) name: Option<String>,
+    /// How answers are printed
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Token {
+    #[command(subcommand)]
+    pub(crate) action: TokenAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a token; its value is shown once
+    Create {
+        /// viewer, editor or admin
+        #[arg(long, default_value = "viewer")]
+        role: String,
+        /// What it is for
+        #[arg(long, default_value = "token")]
+        name: String,
+        /// When it ends, such as 30d
+        #[arg(long)]
+        expires: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List tokens, never their values
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// End a token at once
+    Revoke {
+        /// The token's id, as `list` shows it
+        id: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Eval {
+    /// The JSONata expression
+    pub(crate) expression: String,
+    /// Show rows and rejected rows instead of what the engine returns
+    #[arg(long)]
+    pub(crate) rows: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CheckUrl {
+    /// The address
+    pub(crate) address: String,
+    /// Allow this private address (HOST:PORT or CIDR); may be repeated
+    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    pub(crate) allow_host: Vec<String>,
+}
