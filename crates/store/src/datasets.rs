@@ -1,7 +1,8 @@
 //! Datasets as the scheduler sees them: what is fetched, when it is due, how it went.
 
 use crate::Store;
-use crate::error::{Error, Result};
+use crate::database::{Row, values};
+use crate::error::Result;
 
 /// A dataset as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,31 +42,92 @@ pub struct StoredDataset {
 impl Store {
     /// Reads one dataset by id; retired ones are not found.
     pub async fn dataset(&self, ws: &str, id: &str) -> Result<Option<StoredDataset>> {
-        Err(Error::NotYet("dataset"))
+        let sql = columns!("WHERE workspace = $1 AND id = $2");
+        let row = self
+            .database
+            .row("read a dataset", sql, values![ws, id])
+            .await?;
+        row.as_ref().map(read).transpose()
     }
 
     /// Reads the dataset that a user named.
     pub async fn dataset_named(&self, ws: &str, name: &str) -> Result<Option<StoredDataset>> {
-        Err(Error::NotYet("dataset_named"))
+        let sql = columns!("WHERE workspace = $1 AND name = $2");
+        let row = self
+            .database
+            .row("read a dataset", sql, values![ws, name])
+            .await?;
+        row.as_ref().map(read).transpose()
     }
 
     /// Lists the datasets of a connection.
     pub async fn datasets_of(&self, ws: &str, connection: &str) -> Result<Vec<StoredDataset>> {
-        Err(Error::NotYet("datasets_of"))
+        let sql = columns!("WHERE workspace = $1 AND connection = $2 ORDER BY id");
+        let rows = self
+            .database
+            .rows("list datasets", sql, values![ws, connection])
+            .await?;
+        rows.iter().map(read).collect()
     }
 
     /// Lists datasets that are due at `now` or must be planned again, longest due first.
     pub async fn due_datasets(&self, now: i64, limit: u32) -> Result<Vec<StoredDataset>> {
-        Err(Error::NotYet("due_datasets"))
+        let sql = columns!("WHERE wake_at <= $1 ORDER BY wake_at, workspace, id LIMIT $2");
+        let rows = self
+            .database
+            .rows("list due datasets", sql, values![now, limit])
+            .await?;
+        rows.iter().map(read).collect()
     }
 
     /// Sets when a dataset is due next (`None`: not until its definitions change) and clears `replan`.
     pub async fn set_next_due(&self, ws: &str, dataset: &str, at: Option<i64>) -> Result<()> {
-        Err(Error::NotYet("set_next_due"))
+        let sql =
+            "UPDATE datasets SET next_due_at = $3, wake_at = $3 WHERE workspace = $1 AND id = $2";
+        self.database
+            .run("plan a dataset", sql, values![ws, dataset, at])
+            .await
+            .map(drop)
     }
 
     /// Marks a dataset as needing a person (`Some(reason)`), or clears the mark.
     pub async fn set_attention(&self, ws: &str, dataset: &str, reason: Option<&str>) -> Result<()> {
-        Err(Error::NotYet("set_attention"))
+        let sql = "UPDATE datasets SET attention_reason = $3 WHERE workspace = $1 AND id = $2";
+        self.database
+            .run("mark a dataset", sql, values![ws, dataset, reason])
+            .await
+            .map(drop)
     }
+}
+
+/// A query of whole datasets with the given end.
+macro_rules! columns {
+    ($end:literal) => {
+        concat!(
+            "SELECT workspace, id, name, connection, identity, document, epoch, next_due_at, wake_at, ",
+            "last_success_at, last_window_end, attention_reason, created_at FROM datasets ",
+            $end
+        )
+    };
+}
+use columns;
+
+fn read(row: &Row) -> Result<StoredDataset> {
+    let attention_reason = row.text_or_null(11)?;
+    Ok(StoredDataset {
+        workspace: row.text(0)?,
+        id: row.text(1)?,
+        name: row.text_or_null(2)?,
+        connection: row.text(3)?,
+        identity: row.text(4)?,
+        document: row.text(5)?,
+        epoch: row.int(6)?,
+        next_due_at: row.int_or_null(7)?,
+        replan: row.int_or_null(8)? == Some(0),
+        last_success_at: row.int_or_null(9)?,
+        last_window_end: row.int_or_null(10)?,
+        needs_attention: attention_reason.is_some(),
+        attention_reason,
+        created_at: row.int(12)?,
+    })
 }

@@ -4,17 +4,28 @@
 //! callers' making; states of cells are bytes of the callers' making.
 
 mod commit;
+mod database;
 mod datasets;
 mod definitions;
+mod dispatch;
 mod error;
+mod identity;
+mod ledger;
+mod migrate;
 mod outbox;
 mod points;
+mod postgres;
 mod recompute;
 mod runs;
 mod secrets;
+mod sqlite;
 mod sweep;
 mod tokens;
 mod workspaces;
+
+use std::sync::Arc;
+
+use crate::database::{CLOCK, Database, system_now};
 
 pub use commit::{Commit, CommitMetric, Replaced};
 pub use datasets::StoredDataset;
@@ -37,29 +48,65 @@ pub use workspaces::{AuditRow, DEFAULT_WORKSPACE, Workspace};
 
 /// A handle on the store; clones share its connections.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    database: Arc<Database>,
+}
 
 impl Store {
     /// Opens `sqlite:PATH` (made if missing) or `postgres://…`. Call [`Store::migrate`] once after it.
     pub async fn open(url: &str) -> Result<Self> {
-        Err(Error::NotYet("open"))
+        let database = match url.split_once(':') {
+            Some(("sqlite", path)) => sqlite::open(path).await?,
+            Some(("postgres" | "postgresql", _)) => postgres::open(url).await?,
+            _ => return Err(Error::Address("neither".into())),
+        };
+        Ok(Self {
+            database: Arc::new(database),
+        })
     }
 
     /// Brings the schema up to date; harmless when it is, and when several processes do it at once.
     pub async fn migrate(&self) -> Result<()> {
-        Err(Error::NotYet("migrate"))
+        migrate::migrate(&self.database).await
     }
 
     /// The store's clock, unix milliseconds: the one that decides what is due.
     pub async fn now(&self) -> Result<i64> {
-        Err(Error::NotYet("now"))
+        if !self.database.is_postgres() {
+            return Ok(system_now());
+        }
+        match self.database.row("read the clock", CLOCK, vec![]).await? {
+            Some(row) => row.int(0),
+            None => Err(Error::Unavailable {
+                step: "read the clock",
+            }),
+        }
     }
 
     /// Succeeds when the database answers and its schema is there.
     pub async fn ping(&self) -> Result<()> {
-        Err(Error::NotYet("ping"))
+        let sql = "SELECT version FROM schema_migrations ORDER BY version DESC LIMIT 1";
+        self.database.row("ping", sql, vec![]).await.map(drop)
     }
 
     /// Closes all connections; waits for those in use.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        match &*self.database {
+            Database::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Database::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.database.is_postgres() {
+            "Store(postgres)"
+        } else {
+            "Store(sqlite)"
+        })
+    }
 }

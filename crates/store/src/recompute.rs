@@ -1,7 +1,20 @@
 //! The queue of metrics whose kept pages wait to be evaluated again.
 
 use crate::Store;
+use crate::database::{Value, values};
 use crate::error::{Error, Result};
+
+/// Queues metrics; a repeated request moves its time, so that one in hand is not taken for done.
+pub(crate) const REQUEST: &str = "INSERT INTO recomputes \
+    (workspace, metric, requested_at, attempts, leased_until) VALUES §values \
+    ON CONFLICT (workspace, metric) DO UPDATE SET attempts = 0, requested_at = CASE \
+    WHEN excluded.requested_at > recomputes.requested_at THEN excluded.requested_at \
+    ELSE recomputes.requested_at + 1 END RETURNING id";
+
+/// One row of [`REQUEST`].
+pub(crate) fn request(ws: &str, metric: &str, now: i64) -> Vec<Value> {
+    values![ws, metric, now, 0i64, 0i64]
+}
 
 /// A metric that waits to be recomputed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,17 +36,70 @@ pub struct Recompute {
 impl Store {
     /// Asks for a recompute; one that waits already is joined. Returns its id.
     pub async fn request_recompute(&self, ws: &str, metric: &str) -> Result<i64> {
-        Err(Error::NotYet("request_recompute"))
+        let step = "request a recompute";
+        let mut tx = self.database.begin(step).await?;
+        let sql = "SELECT id FROM metrics WHERE workspace = $1 AND name = $2";
+        if tx.row(step, sql, values![ws, metric]).await?.is_none() {
+            return Err(Error::NotFound {
+                kind: "metric",
+                name: metric.to_owned(),
+            });
+        }
+        let now = tx.now().await?;
+        let rows = tx
+            .many(step, REQUEST, &[], vec![request(ws, metric, now)])
+            .await?;
+        let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
+        tx.commit(step).await?;
+        Ok(id)
     }
 
     /// Takes the oldest waiting recompute for `lease_ms`; when it is not ended by then, another
     /// caller may take it.
     pub async fn claim_recompute(&self, now: i64, lease_ms: i64) -> Result<Option<Recompute>> {
-        Err(Error::NotYet("claim_recompute"))
+        let step = "claim a recompute";
+        let mut tx = self.database.begin(step).await?;
+        tx.rows(
+            step,
+            "SELECT name FROM locks WHERE name = 'dispatch' §lock",
+            vec![],
+        )
+        .await?;
+        let sql = "SELECT r.id, r.workspace, r.metric, m.dataset, r.requested_at, r.attempts \
+                   FROM recomputes r JOIN metrics m ON m.workspace = r.workspace AND m.name = r.metric \
+                   WHERE r.leased_until <= $1 ORDER BY r.attempts, r.id LIMIT 1";
+        let Some(row) = tx.row(step, sql, values![now]).await? else {
+            return Ok(None);
+        };
+        let recompute = Recompute {
+            id: row.int(0)?,
+            workspace: row.text(1)?,
+            metric: row.text(2)?,
+            dataset: row.text(3)?,
+            requested_at: row.int(4)?,
+            attempts: row.count(5)?.saturating_add(1),
+        };
+        let sql = "UPDATE recomputes SET attempts = attempts + 1, leased_until = $2 WHERE id = $1";
+        tx.run(step, sql, values![recompute.id, now + lease_ms])
+            .await?;
+        tx.commit(step).await?;
+        Ok(Some(recompute))
     }
 
     /// Takes a recompute off the queue; a request that came in since it was claimed stays.
     pub async fn end_recompute(&self, recompute: &Recompute) -> Result<()> {
-        Err(Error::NotYet("end_recompute"))
+        let sql = "DELETE FROM recomputes WHERE id = $1 AND requested_at = $2";
+        let step = "end a recompute";
+        if self
+            .database
+            .run(step, sql, values![recompute.id, recompute.requested_at])
+            .await?
+            == 0
+        {
+            // Asked for again meanwhile: free for the next claim.
+            let sql = "UPDATE recomputes SET leased_until = 0 WHERE id = $1";
+            self.database.run(step, sql, values![recompute.id]).await?;
+        }
+        Ok(())
     }
 }

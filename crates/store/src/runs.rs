@@ -1,7 +1,9 @@
 //! The run ledger: which slots are open, and how each run ended.
 
 use crate::Store;
-use crate::error::{Error, Result};
+use crate::database::{Row, Tx, values};
+use crate::error::Result;
+use crate::ledger::interval;
 
 /// A half-open range of time, unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -280,90 +282,32 @@ pub enum RunsOf<'a> {
 pub const REJECTED_SAMPLES_KEPT: usize = 20;
 
 impl Store {
-    /// Opens runs for one slot and answers for each window which run will do it.
-    ///
-    /// A run of the same dataset, slot and window is never opened twice, and manual runs join any
-    /// open run of the same window. A scheduled slot joins a waiting manual run of the same window
-    /// and supersedes waiting scheduled runs of older slots that hold no resume point.
-    pub async fn open_runs(&self, new: &NewRuns) -> Result<Vec<Opened>> {
-        Err(Error::NotYet("open_runs"))
-    }
-
-    /// Opens the runs of many due slots and moves each dataset's next due time, in one transaction.
-    ///
-    /// Slots of datasets that are gone are passed over in silence.
-    pub async fn open_due(&self, batch: &[DueSlot]) -> Result<Vec<Opened>> {
-        Err(Error::NotYet("open_due"))
-    }
-
-    /// Lists waiting runs that may go now: round robin over workspaces, never more in flight than
-    /// the caps, never two runs of one dataset and window at once.
-    pub async fn dispatchable(
-        &self,
-        now: i64,
-        limit: u32,
-        per_workspace: u32,
-        per_connection: u32,
-    ) -> Result<Vec<Run>> {
-        Err(Error::NotYet("dispatchable"))
-    }
-
-    /// As [`Store::dispatchable`], and marks the runs as dispatched in the same transaction: each is
-    /// handed to one caller only, with `attempt` already raised. Publish them next; a crash before
-    /// that is healed by [`Store::overdue`].
-    pub async fn claim(
-        &self,
-        now: i64,
-        limit: u32,
-        per_workspace: u32,
-        per_connection: u32,
-    ) -> Result<Vec<Run>> {
-        Err(Error::NotYet("claim"))
-    }
-
-    /// Marks a waiting run as dispatched for the `attempt`-th time (the run's attempt + 1). False
-    /// when somebody else did, or it is no longer waiting.
-    pub async fn mark_dispatched(
-        &self,
-        ws: &str,
-        run: &str,
-        attempt: u32,
-        at: i64,
-    ) -> Result<bool> {
-        Err(Error::NotYet("mark_dispatched"))
-    }
-
-    /// Puts a dispatched or fetched run back to waiting, not to go before `not_before`. False when it
-    /// is not in flight.
-    pub async fn release(
-        &self,
-        ws: &str,
-        run: &str,
-        not_before: i64,
-        reason: Option<&str>,
-    ) -> Result<bool> {
-        Err(Error::NotYet("release"))
-    }
-
-    /// As [`Store::release`], with the point where the next attempt goes on.
-    pub async fn checkpoint(
-        &self,
-        ws: &str,
-        run: &str,
-        resume: &str,
-        not_before: i64,
-    ) -> Result<bool> {
-        Err(Error::NotYet("checkpoint"))
-    }
-
     /// Reads one run.
     pub async fn run(&self, ws: &str, id: &str) -> Result<Option<Run>> {
-        Err(Error::NotYet("run"))
+        let sql = columns!("WHERE id = $2 AND workspace = $1");
+        let row = self
+            .database
+            .row("read a run", sql, values![ws, id])
+            .await?;
+        row.as_ref().map(read).transpose()
     }
 
     /// Reads one run with its manifest and the outcome for each metric.
     pub async fn run_detail(&self, ws: &str, id: &str) -> Result<Option<RunDetail>> {
-        Err(Error::NotYet("run_detail"))
+        let step = "read a run";
+        let mut tx = self.database.begin_read(step).await?;
+        let sql = columns!(", manifest", "WHERE id = $2 AND workspace = $1");
+        let Some(row) = tx.row(step, sql, values![ws, id]).await? else {
+            return Ok(None);
+        };
+        let sql = "SELECT metric, revision, outcome, rows_used, rejected, changed, overflow, version, error, at \
+                   FROM outcomes WHERE run = $1 ORDER BY metric, revision";
+        let outcomes = tx.rows(step, sql, values![id]).await?;
+        Ok(Some(RunDetail {
+            run: read(&row)?,
+            manifest: row.text_or_null(COLUMNS)?,
+            outcomes: outcomes.iter().map(outcome).collect::<Result<_>>()?,
+        }))
     }
 
     /// Lists runs newest first; `before` is the id of the last run of the page before.
@@ -374,7 +318,28 @@ impl Store {
         limit: u32,
         before: Option<&str>,
     ) -> Result<Vec<Run>> {
-        Err(Error::NotYet("runs"))
+        let before = before.unwrap_or("s");
+        let limit = limit.min(1_000);
+        let (sql, name) = match of {
+            RunsOf::Dataset(name) => (
+                columns!(
+                    "WHERE workspace = $1 AND dataset = $2 AND id < $3 ORDER BY id DESC LIMIT $4"
+                ),
+                name,
+            ),
+            RunsOf::Metric(name) => (
+                columns!(
+                    "WHERE workspace = $1 AND dataset = (SELECT dataset FROM metrics WHERE workspace = $1 \
+                     AND name = $2) AND id < $3 ORDER BY id DESC LIMIT $4"
+                ),
+                name,
+            ),
+        };
+        let rows = self
+            .database
+            .rows("list runs", sql, values![ws, name, before, limit])
+            .await?;
+        rows.iter().map(read).collect()
     }
 
     /// Lists the newest final runs of a dataset in its present epoch, with manifests: what a
@@ -385,48 +350,192 @@ impl Store {
         dataset: &str,
         limit: u32,
     ) -> Result<Vec<(Run, Option<String>)>> {
-        Err(Error::NotYet("final_runs"))
-    }
-
-    /// Lists runs dispatched before `dispatched_before`, or fetched before `fetched_before`, and not
-    /// ended: oldest first.
-    pub async fn overdue(
-        &self,
-        dispatched_before: i64,
-        fetched_before: i64,
-        limit: u32,
-    ) -> Result<Vec<Run>> {
-        Err(Error::NotYet("overdue"))
-    }
-
-    /// Begins an evaluation: marks the run as fetched and counts the attempt. `None` when the run is
-    /// unknown or has ended (a repeated delivery).
-    pub async fn begin_evaluation(&self, ws: &str, run: &str) -> Result<Option<Evaluation>> {
-        Err(Error::NotYet("begin_evaluation"))
-    }
-
-    /// Takes back one counted evaluation: it ended for reasons outside of the run.
-    pub async fn refund_evaluation(&self, ws: &str, run: &str) -> Result<()> {
-        Err(Error::NotYet("refund_evaluation"))
+        let sql = columns!(
+            ", manifest",
+            "WHERE workspace = $1 AND dataset = $2 AND state = 'final' AND epoch = (SELECT epoch FROM datasets \
+             WHERE workspace = $1 AND id = $2) ORDER BY id DESC LIMIT $3"
+        );
+        let rows = self
+            .database
+            .rows("list final runs", sql, values![ws, dataset, limit])
+            .await?;
+        rows.iter()
+            .map(|row| Ok((read(row)?, row.text_or_null(COLUMNS)?)))
+            .collect()
     }
 
     /// Ends a run as failed; false when it had ended.
     pub async fn fail_run(&self, ws: &str, run: &str, end: &RunEnd) -> Result<bool> {
-        Err(Error::NotYet("fail_run"))
+        self.end_run(ws, run, RunState::Failed, end).await
     }
 
     /// Ends a run as dead; false when it had ended.
     pub async fn dead_run(&self, ws: &str, run: &str, end: &RunEnd) -> Result<bool> {
-        Err(Error::NotYet("dead_run"))
+        self.end_run(ws, run, RunState::Dead, end).await
     }
 
     /// Ends an open run as cancelled; false when it had ended.
     pub async fn cancel_run(&self, ws: &str, run: &str, reason: &str) -> Result<bool> {
-        Err(Error::NotYet("cancel_run"))
+        let now = self.now().await?;
+        let sql = "UPDATE runs SET state = 'cancelled', ended_at = $3, reason = $4 \
+                   WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched')";
+        Ok(self
+            .database
+            .run("cancel a run", sql, values![ws, run, now, reason])
+            .await?
+            > 0)
     }
 
     /// Lists the rejected samples of a run for one metric.
     pub async fn rejected(&self, ws: &str, run: &str, metric: &str) -> Result<Vec<RejectedSample>> {
-        Err(Error::NotYet("rejected"))
+        let sql = "SELECT j.page, j.row_index, j.code, j.reason, j.sample FROM rejected_rows j \
+                   JOIN runs r ON r.id = j.run WHERE r.workspace = $1 AND j.run = $2 AND j.metric = $3 \
+                   ORDER BY j.place";
+        let rows = self
+            .database
+            .rows("read rejected rows", sql, values![ws, run, metric])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RejectedSample {
+                    page: row.int(0)?,
+                    row: row.int(1)?,
+                    code: row.text(2)?,
+                    reason: row.text(3)?,
+                    sample: row.text(4)?,
+                })
+            })
+            .collect()
     }
+
+    async fn end_run(&self, ws: &str, run: &str, state: RunState, end: &RunEnd) -> Result<bool> {
+        let step = "end a run";
+        let mut tx = self.database.begin(step).await?;
+        // The dataset's row first, as everywhere.
+        let sql = "SELECT d.id FROM datasets d JOIN runs r ON r.workspace = d.workspace AND r.dataset = d.id \
+                   WHERE r.workspace = $1 AND r.id = $2";
+        if let Some(row) = tx.row(step, sql, values![ws, run]).await? {
+            let sql = "SELECT id FROM datasets WHERE workspace = $1 AND id = $2 §lock";
+            tx.rows(step, sql, values![ws, row.text(0)?]).await?;
+        }
+        let has_ended = finish(&mut tx, ws, run, state, end).await?;
+        tx.commit(step).await?;
+        Ok(has_ended)
+    }
+}
+
+/// Ends an open run inside of a transaction; false when it had ended.
+pub(crate) async fn finish(
+    tx: &mut Tx,
+    ws: &str,
+    run: &str,
+    state: RunState,
+    end: &RunEnd,
+) -> Result<bool> {
+    let step = "end a run";
+    let now = tx.now().await?;
+    let sql = "UPDATE runs SET state = $3, ended_at = $4, manifest = COALESCE($5, manifest), pages = $6, \
+               rows_used = $7, rejected = $8, partial = $9, ended = $10, error = $11, resume = NULL \
+               WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched') \
+               RETURNING dataset, window_end, epoch";
+    let values = values![
+        ws,
+        run,
+        state.as_str(),
+        now,
+        &end.manifest,
+        end.pages,
+        end.rows,
+        end.rejected,
+        end.partial,
+        &end.ended,
+        &end.error,
+    ];
+    let Some(row) = tx.row(step, sql, values).await? else {
+        return Ok(false);
+    };
+    let (dataset, window_end, epoch) = (row.text(0)?, row.int_or_null(1)?, row.int(2)?);
+    if state == RunState::Final {
+        let sql = "UPDATE datasets SET last_success_at = $3, attention_reason = $4, \
+                   last_window_end = CASE WHEN last_window_end IS NULL OR last_window_end < $5 \
+                   THEN COALESCE($5, last_window_end) ELSE last_window_end END \
+                   WHERE workspace = $1 AND id = $2 AND epoch = $6";
+        let attention = end.needs_attention.as_deref();
+        tx.run(
+            step,
+            sql,
+            values![ws, dataset, now, attention, window_end, epoch],
+        )
+        .await?;
+    } else if let Some(reason) = &end.needs_attention {
+        let sql = "UPDATE datasets SET attention_reason = $3 WHERE workspace = $1 AND id = $2";
+        tx.run(step, sql, values![ws, dataset, reason]).await?;
+    }
+    Ok(true)
+}
+
+/// How many columns [`columns!`] reads before those asked for in addition.
+const COLUMNS: usize = 25;
+
+/// A query of whole runs with the given end, and with more columns if asked.
+macro_rules! columns {
+    ($end:literal) => {
+        $crate::runs::columns!("", $end)
+    };
+    ($more:literal, $end:literal) => {
+        concat!(
+            "SELECT id, workspace, dataset, connection, epoch, slot, kind, window_start, window_end, state, ",
+            "attempt, evaluations, reason, not_before, created_at, dispatched_at, fetched_at, ended_at, resume, ",
+            "pages, rows_used, rejected, partial, ended, error",
+            $more,
+            " FROM runs ",
+            $end
+        )
+    };
+}
+pub(crate) use columns;
+
+/// Reads a row of [`columns!`].
+pub(crate) fn read(row: &Row) -> Result<Run> {
+    Ok(Run {
+        id: row.text(0)?,
+        workspace: row.text(1)?,
+        dataset: row.text(2)?,
+        connection: row.text(3)?,
+        epoch: row.int(4)?,
+        slot: row.int(5)?,
+        kind: RunKind::parse(&row.text(6)?).unwrap_or(RunKind::Manual),
+        window: interval(row.int_or_null(7)?, row.int_or_null(8)?),
+        state: RunState::parse(&row.text(9)?).unwrap_or(RunState::Dead),
+        attempt: row.count(10)?,
+        evaluations: row.count(11)?,
+        reason: row.text_or_null(12)?,
+        not_before: row.int(13)?,
+        created_at: row.int(14)?,
+        dispatched_at: row.int_or_null(15)?,
+        fetched_at: row.int_or_null(16)?,
+        ended_at: row.int_or_null(17)?,
+        resume: row.text_or_null(18)?,
+        pages: row.int(19)?,
+        rows: row.int(20)?,
+        rejected: row.int(21)?,
+        partial: row.is(22)?,
+        ended: row.text_or_null(23)?,
+        error: row.text_or_null(24)?,
+    })
+}
+
+fn outcome(row: &Row) -> Result<MetricOutcome> {
+    Ok(MetricOutcome {
+        metric: row.text(0)?,
+        revision: row.int(1)?,
+        outcome: Outcome::parse(&row.text(2)?).unwrap_or(Outcome::Dead),
+        rows: row.int(3)?,
+        rejected: row.int(4)?,
+        changed: row.int(5)?,
+        overflow: row.int(6)?,
+        version: row.int(7)?,
+        error: row.text_or_null(8)?,
+        at: row.int(9)?,
+    })
 }

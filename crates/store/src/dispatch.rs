@@ -1,0 +1,213 @@
+//! Which waiting runs go next, and how runs in flight come back.
+
+use crate::Store;
+use crate::database::{Tx, values};
+use crate::error::Result;
+use crate::runs::{self, Evaluation, Run};
+
+/// Waiting runs in the order in which they may go.
+///
+/// `place` counts the runs of a connection, `turn` those of a workspace, both behind what is in
+/// flight already; taking low turns first is the round robin. A run waits while an older open run of
+/// the same dataset and window is not through.
+const DISPATCHABLE: &str = "WITH flying AS ( \
+        SELECT workspace, connection, COUNT(*) AS n FROM runs WHERE state = 'dispatched' \
+        GROUP BY workspace, connection), \
+    busy AS (SELECT workspace, SUM(n) AS n FROM flying GROUP BY workspace), \
+    placed AS ( \
+        SELECT r.id, r.workspace, r.connection, r.priority, COALESCE(f.n, 0) + ROW_NUMBER() OVER ( \
+            PARTITION BY r.workspace, r.connection ORDER BY r.priority, r.id) AS place \
+        FROM runs r LEFT JOIN flying f ON f.workspace = r.workspace AND f.connection = r.connection \
+        WHERE r.state = 'waiting' AND r.not_before <= $1 AND NOT EXISTS ( \
+            SELECT 1 FROM runs o WHERE o.workspace = r.workspace AND o.dataset = r.dataset \
+            AND o.window_token = r.window_token AND o.state IN ('waiting', 'dispatched', 'fetched') \
+            AND o.id <> r.id AND (o.state <> 'waiting' OR o.id < r.id))), \
+    turned AS ( \
+        SELECT p.id, p.workspace, COALESCE(b.n, 0) + ROW_NUMBER() OVER ( \
+            PARTITION BY p.workspace ORDER BY p.priority, p.place, p.id) AS turn \
+        FROM placed p LEFT JOIN busy b ON b.workspace = p.workspace WHERE p.place <= $2) \
+    SELECT id FROM turned WHERE turn <= $3 ORDER BY turn, workspace LIMIT $4";
+
+impl Store {
+    /// Lists waiting runs that may go now: round robin over workspaces, never more in flight than
+    /// the caps, never two runs of one dataset and window at once.
+    pub async fn dispatchable(
+        &self,
+        now: i64,
+        limit: u32,
+        per_workspace: u32,
+        per_connection: u32,
+    ) -> Result<Vec<Run>> {
+        let mut tx = self.database.begin_read("list dispatchable runs").await?;
+        let ids = dispatchable(&mut tx, now, limit, per_workspace, per_connection).await?;
+        in_order(&mut tx, ids).await
+    }
+
+    /// As [`Store::dispatchable`], and marks the runs as dispatched in the same transaction: each is
+    /// handed to one caller only, with `attempt` already raised. Publish them next; a crash before
+    /// that is healed by [`Store::overdue`].
+    pub async fn claim(
+        &self,
+        now: i64,
+        limit: u32,
+        per_workspace: u32,
+        per_connection: u32,
+    ) -> Result<Vec<Run>> {
+        let step = "claim runs";
+        // Looking first costs nothing; a writing transaction every second would.
+        if self
+            .database
+            .row(step, ANY_WAITING, values![now])
+            .await?
+            .is_none()
+        {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.database.begin(step).await?;
+        tx.rows(
+            step,
+            "SELECT name FROM locks WHERE name = 'dispatch' §lock",
+            vec![],
+        )
+        .await?;
+        let ids = dispatchable(&mut tx, now, limit, per_workspace, per_connection).await?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "UPDATE runs SET state = 'dispatched', attempt = attempt + 1, dispatched_at = $2 \
+                   WHERE id §in($1) AND state = 'waiting' RETURNING id";
+        let taken = tx.rows(step, sql, values![ids.clone(), now]).await?;
+        let taken = taken
+            .iter()
+            .map(|row| row.text(0))
+            .collect::<Result<Vec<_>>>()?;
+        let ids = ids.into_iter().filter(|id| taken.contains(id)).collect();
+        let claimed = in_order(&mut tx, ids).await?;
+        tx.commit(step).await?;
+        Ok(claimed)
+    }
+
+    /// Marks a waiting run as dispatched for the `attempt`-th time (the run's attempt + 1). False
+    /// when somebody else did, or it is no longer waiting.
+    pub async fn mark_dispatched(
+        &self,
+        ws: &str,
+        run: &str,
+        attempt: u32,
+        at: i64,
+    ) -> Result<bool> {
+        let sql = "UPDATE runs SET state = 'dispatched', attempt = $3, dispatched_at = $4 \
+                   WHERE id = $2 AND workspace = $1 AND state = 'waiting' AND attempt = $3 - 1";
+        let step = "mark a run as dispatched";
+        Ok(self
+            .database
+            .run(step, sql, values![ws, run, attempt, at])
+            .await?
+            > 0)
+    }
+
+    /// Puts a dispatched or fetched run back to waiting, not to go before `not_before`. False when it
+    /// is not in flight.
+    pub async fn release(
+        &self,
+        ws: &str,
+        run: &str,
+        not_before: i64,
+        reason: Option<&str>,
+    ) -> Result<bool> {
+        let sql = "UPDATE runs SET state = 'waiting', not_before = $3, reason = COALESCE($4, reason), \
+                   fetched_at = NULL WHERE id = $2 AND workspace = $1 AND state IN ('dispatched', 'fetched')";
+        let values = values![ws, run, not_before, reason];
+        Ok(self.database.run("release a run", sql, values).await? > 0)
+    }
+
+    /// As [`Store::release`], with the point where the next attempt goes on.
+    pub async fn checkpoint(
+        &self,
+        ws: &str,
+        run: &str,
+        resume: &str,
+        not_before: i64,
+    ) -> Result<bool> {
+        let sql = "UPDATE runs SET state = 'waiting', not_before = $3, resume = $4, fetched_at = NULL \
+                   WHERE id = $2 AND workspace = $1 AND state IN ('dispatched', 'fetched')";
+        let values = values![ws, run, not_before, resume];
+        Ok(self.database.run("checkpoint a run", sql, values).await? > 0)
+    }
+
+    /// Lists runs dispatched before `dispatched_before`, or fetched before `fetched_before`, and not
+    /// ended: oldest first.
+    pub async fn overdue(
+        &self,
+        dispatched_before: i64,
+        fetched_before: i64,
+        limit: u32,
+    ) -> Result<Vec<Run>> {
+        let sql = runs::columns!(
+            "WHERE (state = 'dispatched' AND dispatched_at < $1) OR (state = 'fetched' AND fetched_at < $2) \
+             ORDER BY id LIMIT $3"
+        );
+        let values = values![dispatched_before, fetched_before, limit];
+        let rows = self.database.rows("list overdue runs", sql, values).await?;
+        rows.iter().map(runs::read).collect()
+    }
+
+    /// Begins an evaluation: marks the run as fetched and counts the attempt. `None` when the run is
+    /// unknown or has ended (a repeated delivery).
+    pub async fn begin_evaluation(&self, ws: &str, run: &str) -> Result<Option<Evaluation>> {
+        let step = "begin an evaluation";
+        let mut tx = self.database.begin(step).await?;
+        let now = tx.now().await?;
+        let sql = "UPDATE runs SET state = 'fetched', fetched_at = COALESCE(fetched_at, $3), \
+                   evaluations = evaluations + 1 \
+                   WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched')";
+        if tx.run(step, sql, values![ws, run, now]).await? == 0 {
+            return Ok(None);
+        }
+        let run = in_order(&mut tx, vec![run.to_owned()])
+            .await?
+            .into_iter()
+            .next();
+        tx.commit(step).await?;
+        Ok(run.map(|run| Evaluation {
+            attempts: run.evaluations,
+            run,
+        }))
+    }
+
+    /// Takes back one counted evaluation: it ended for reasons outside of the run.
+    pub async fn refund_evaluation(&self, ws: &str, run: &str) -> Result<()> {
+        let sql = "UPDATE runs SET evaluations = evaluations - 1 \
+                   WHERE id = $2 AND workspace = $1 AND evaluations > 0";
+        self.database
+            .run("refund an evaluation", sql, values![ws, run])
+            .await
+            .map(drop)
+    }
+}
+
+const ANY_WAITING: &str =
+    "SELECT id FROM runs WHERE state = 'waiting' AND not_before <= $1 LIMIT 1";
+
+async fn dispatchable(
+    tx: &mut Tx,
+    now: i64,
+    limit: u32,
+    per_workspace: u32,
+    per_connection: u32,
+) -> Result<Vec<String>> {
+    let values = values![now, per_connection, per_workspace, limit];
+    let rows = tx
+        .rows("list dispatchable runs", DISPATCHABLE, values)
+        .await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+/// Reads runs by id, in the order of the ids.
+async fn in_order(tx: &mut Tx, ids: Vec<String>) -> Result<Vec<Run>> {
+    let sql = runs::columns!("WHERE id §in($1)");
+    let rows = tx.rows("read runs", sql, values![ids.clone()]).await?;
+    let mut found = rows.iter().map(runs::read).collect::<Result<Vec<_>>>()?;
+    found.sort_by_key(|run| ids.iter().position(|id| *id == run.id));
+    Ok(found)
+}
