@@ -1,1 +1,37 @@
-//! Room of `sample_api`.
+//! A deterministic API like ConvertKit's, for the demo, the tests and the benchmarks.
+//!
+//! It answers from records made by a seed: version 3 (`api_secret`, numbered pages), version 4
+//! (`X-Kit-Api-Key`, cursors), and the same subscribers behind every other way of paging and
+//! signing in (`/api/…`, `/secured/{basic|bearer|token|header|query}/api/…`). It goes wrong on request
+//! ([`Fault`]), knows what it served ([`Ledger`]) and what is true ([`Truth`]).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `server` | listening, answering, the control routes |
+//! | `api` | which answer belongs to which path: `v3`, `v4`, `generic` |
+//! | `world`, `random` | the records, and the chance they are made from |
+//! | `listing` | which records a page shows, and how a list is written |
+//! | `answer`, `body`, `encode` | what goes back, and how it travels |
+//! | `fault` | what goes wrong on request |
+//! | `ledger`, `truth` | what was served, and what is true |
+//! | `query`, `config` | what was asked |
+
+mod answer;
+mod api;
+mod body;
+mod config;
+mod encode;
+mod fault;
+mod ledger;
+mod listing;
+mod query;
+mod random;
+mod server;
+mod truth;
+mod world;
+
+pub use config::Config;
+pub use fault::{Fault, UnknownFault};
+pub use ledger::{Ledger, Served};
+pub use server::Server;
+pub use truth::{By, Sums, Truth, Wanted};
