@@ -241,37 +241,38 @@ impl<'a> Tally<'a> {
         self.count += state.count;
         match self.aggregation {
             Aggregation::Sum | Aggregation::Average => self.sum.merge(&state.sum),
-            Aggregation::Count => {}
             Aggregation::CountDistinct
             | Aggregation::Median
             | Aggregation::P90
             | Aggregation::P95
-            | Aggregation::P99 => {
-                self.add_sketch(state);
-            }
-            Aggregation::Min | Aggregation::Max | Aggregation::First | Aggregation::Last => {}
+            | Aggregation::P99 => self.add_sketch(state),
+            Aggregation::Count
+            | Aggregation::Min
+            | Aggregation::Max
+            | Aggregation::First
+            | Aggregation::Last => {}
         }
         let Some(numbers) = &state.numbers else {
             return;
         };
         match self.aggregation {
             Aggregation::Min => {
-                self.best = Some(self.best.map_or(numbers.min, |best| best.min(numbers.min)))
+                self.best = Some(self.best.map_or(numbers.min, |best| best.min(numbers.min)));
             }
             Aggregation::Max => {
-                self.best = Some(self.best.map_or(numbers.max, |best| best.max(numbers.max)))
+                self.best = Some(self.best.map_or(numbers.max, |best| best.max(numbers.max)));
             }
             Aggregation::First => {
                 self.mark = Some(
                     self.mark
                         .map_or(numbers.first, |mark| mark.min(numbers.first)),
-                )
+                );
             }
             Aggregation::Last => {
                 self.mark = Some(
                     self.mark
                         .map_or(numbers.last, |mark| mark.max(numbers.last)),
-                )
+                );
             }
             // Marks that some number was there.
             Aggregation::Sum | Aggregation::Average => self.best = Some(numbers.min),

@@ -21,7 +21,7 @@ use crate::series::{Rules, SeriesKey};
 pub struct SeriesInput {
     /// The cells of each series: start in unix milliseconds, state, and whether it is partial; sorted by
     /// start.
-    pub series: Vec<(SeriesKey, Vec<(i64, State, bool)>)>,
+    pub series: Vec<(SeriesKey, Vec<StoredCell>)>,
     /// The metric's coverage.
     pub coverage: Vec<Coverage>,
     /// Levels: the instants of all syncs in unix milliseconds, those without rows too. Instants of cells
@@ -73,7 +73,10 @@ pub struct AnswerPoint {
     pub partial: bool,
 }
 
-/// A stored cell: start, state, partial.
+/// A cell of a stored series: its start in unix milliseconds, its state, whether it is partial.
+pub type StoredCell = (i64, State, bool);
+
+/// A stored cell, borrowed.
 pub(crate) type Cell<'a> = (i64, &'a State, bool);
 
 /// Answers `query` from what is stored.
@@ -113,7 +116,7 @@ pub fn answer(input: &SeriesInput, rules: &Rules, query: &Query) -> Result<Answe
 }
 
 /// The stored series of each series of the answer.
-pub(crate) type Groups<'a> = BTreeMap<SeriesKey, Vec<&'a [(i64, State, bool)]>>;
+pub(crate) type Groups<'a> = BTreeMap<SeriesKey, Vec<&'a [StoredCell]>>;
 
 fn group<'a>(input: &'a SeriesInput, query: &Query) -> Result<Groups<'a>, QueryError> {
     let asked = query
@@ -190,7 +193,7 @@ fn evaluate(
 }
 
 /// Returns the cells of all parts that start in `range`, sorted by start.
-fn cells_in<'a>(parts: &[&'a [(i64, State, bool)]], range: Interval) -> Vec<Cell<'a>> {
+fn cells_in<'a>(parts: &[&'a [StoredCell]], range: Interval) -> Vec<Cell<'a>> {
     let mut cells: Vec<Cell<'a>> = Vec::new();
     for part in parts {
         cells.extend(
@@ -206,7 +209,7 @@ fn cells_in<'a>(parts: &[&'a [(i64, State, bool)]], range: Interval) -> Vec<Cell
     cells
 }
 
-pub(crate) fn within(cells: &[(i64, State, bool)], range: Interval) -> &[(i64, State, bool)] {
+pub(crate) fn within(cells: &[StoredCell], range: Interval) -> &[StoredCell] {
     let (from, to) = (millis(range.start), millis(range.end));
     let first = cells.partition_point(|cell| cell.0 < from);
     let end = cells.partition_point(|cell| cell.0 < to);

@@ -317,7 +317,7 @@ impl Decimal {
             magnitude / unit,
             i32::from(self.exponent) + excess,
             rest / (unit / 10),
-            rest % (unit / 10) != 0,
+            !rest.is_multiple_of(unit / 10),
         )
         .unwrap_or(self)
     }
@@ -328,7 +328,7 @@ fn next_digit(remainder: u128, divisor: u128) -> (u128, u128) {
     // remainder < divisor <= 1.8e38, so ten times it may pass 2^128 = 3.4e38; add instead of multiply.
     let mut digit = 0;
     let mut rest = 0_u128;
-    for bit in [8_u32, 4, 2, 1] {
+    for bit in [0b1000_u32, 0b100, 0b10, 0b1] {
         // Horner over the bits of 10 = 0b1010.
         rest <<= 1;
         digit <<= 1;
@@ -336,7 +336,7 @@ fn next_digit(remainder: u128, divisor: u128) -> (u128, u128) {
             rest -= divisor;
             digit += 1;
         }
-        if 10 & bit != 0 {
+        if 0b1010 & bit != 0 {
             rest += remainder;
             if rest >= divisor {
                 rest -= divisor;

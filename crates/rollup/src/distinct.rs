@@ -8,7 +8,8 @@ const PRECISION: u32 = 14;
 /// Number of registers.
 pub(crate) const REGISTERS: usize = 1 << PRECISION;
 /// The largest rank a register holds.
-pub(crate) const MAX_RANK: u8 = (64 - PRECISION + 1) as u8;
+pub(crate) const MAX_RANK: u8 = 51;
+const _: () = assert!(MAX_RANK as u32 == 64 - PRECISION + 1);
 
 /// A set of distinct values.
 #[derive(Clone, Debug, PartialEq, Eq)]

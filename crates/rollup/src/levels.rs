@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use definition::{Interval, MetricType, OverTime};
 
-use crate::accumulator::{State, Tally};
-use crate::answer::{AnswerPoint, Cell, SeriesInput, Steps, within};
+use crate::accumulator::Tally;
+use crate::answer::{AnswerPoint, Cell, SeriesInput, Steps, StoredCell, within};
 use crate::bucket::{instant, millis};
 use crate::decimal::{Decimal, Sum};
 use crate::query::QueryError;
@@ -96,7 +96,9 @@ fn samples(cells: &[Cell<'_>], rules: &Rules) -> Vec<Sample> {
         .chunk_by(|left, right| left.0 == right.0)
         .map(|members| {
             let mut tally = Tally::new(rules.aggregation);
-            members.iter().for_each(|(_, state, _)| tally.add(state));
+            for (_, state, _) in members {
+                tally.add(state);
+            }
             Sample {
                 at: members.first().map_or(0, |member| member.0),
                 value: tally.finish(),
@@ -122,7 +124,9 @@ fn over_time(
     let values: Vec<Decimal> = samples.iter().filter_map(|sample| sample.value).collect();
     let sum = || {
         let mut sum = Sum::default();
-        values.iter().for_each(|value| sum.add(*value));
+        for value in &values {
+            sum.add(*value);
+        }
         sum.to_decimal()
     };
     let value = match rule {
@@ -143,7 +147,7 @@ fn over_time(
 /// to sample, in the step of the later one. A drop means that the counter began again from 0, so the
 /// increase is the new value; the first sample of all has no increase.
 pub(crate) fn increases(
-    parts: &[&[(i64, State, bool)]],
+    parts: &[&[StoredCell]],
     range: Interval,
     rules: &Rules,
     steps: &mut Steps<'_>,
@@ -183,7 +187,9 @@ pub(crate) fn increases(
         let (inside, after) = rest.split_at(size);
         rest = after;
         let mut sum = Sum::default();
-        inside.iter().for_each(|increase| sum.add(increase.1));
+        for increase in inside {
+            sum.add(increase.1);
+        }
         total.merge(&sum);
         points.push(AnswerPoint {
             start: instant(start),

@@ -19,7 +19,7 @@ mod series;
 mod sum;
 
 pub use accumulator::State;
-pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, answer};
+pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, StoredCell, answer};
 pub use compare::{Compare, Comparison, Direction, SeriesComparison};
 pub use coverage::Coverage;
 pub use decimal::{Decimal, DecimalError, MAX_DIGITS, MAX_MAGNITUDE, Sum};

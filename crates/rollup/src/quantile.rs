@@ -198,7 +198,9 @@ mod tests {
 
     fn of(texts: &[&str]) -> Quantiles {
         let mut quantiles = Quantiles::default();
-        texts.iter().for_each(|text| quantiles.add(decimal(text)));
+        for text in texts {
+            quantiles.add(decimal(text));
+        }
         quantiles
     }
 
@@ -262,8 +264,12 @@ mod tests {
             .map(|power| Decimal::new(if power % 2 == 0 { 3 } else { -7 }, power).unwrap())
             .collect();
         let (mut up, mut down) = (Quantiles::default(), Quantiles::default());
-        values.iter().for_each(|value| up.add(*value));
-        values.iter().rev().for_each(|value| down.add(*value));
+        for value in &values {
+            up.add(*value);
+        }
+        for value in values.iter().rev() {
+            down.add(*value);
+        }
         assert_eq!(up, down);
     }
 }
