@@ -9,6 +9,9 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+/// What was written has left a loopback socket's buffer by then.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// A body on its way.
 pub(crate) struct PageBody {
     rest: Bytes,
@@ -19,8 +22,8 @@ pub(crate) struct PageBody {
 
 enum Manner {
     Whole,
-    /// So many bytes, then the connection ends.
-    Cut,
+    /// So many bytes, a moment in which they can leave, then the connection ends.
+    Cut(Pin<Box<Sleep>>),
     /// So many bytes, then nothing for ever.
     Stall,
     /// One byte after each pause.
@@ -40,7 +43,7 @@ impl PageBody {
         Self {
             stated: body.len() as u64,
             rest: body.slice(..body.len() / 2),
-            manner: Manner::Cut,
+            manner: Manner::Cut(Box::pin(tokio::time::sleep(MOMENT))),
         }
     }
 
@@ -84,8 +87,11 @@ impl Body for PageBody {
             let rest = std::mem::take(&mut self.rest);
             return Poll::Ready(Some(Ok(Frame::data(rest))));
         }
-        match self.manner {
-            Manner::Cut => Poll::Ready(Some(Err(std::io::Error::other("cut on request")))),
+        match &mut self.manner {
+            Manner::Cut(moment) => {
+                std::task::ready!(moment.as_mut().poll(context));
+                Poll::Ready(Some(Err(std::io::Error::other("cut on request"))))
+            }
             // Nothing wakes it: the caller's patience decides.
             Manner::Stall => Poll::Pending,
             Manner::Whole | Manner::Drip(..) => Poll::Ready(None),

@@ -1,6 +1,7 @@
 //! Logs, traces, the meter and its registry.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
@@ -91,6 +92,8 @@ impl Drop for Telemetry {
     }
 }
 
+static SET_UP: AtomicBool = AtomicBool::new(false);
+
 /// Sets up logs on standard error, the global meter, the W3C propagator and, where asked, traces.
 ///
 /// Call it once, inside the tokio runtime, before any [`crate::Context`] is made.
@@ -101,6 +104,10 @@ pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
     let text = text.unwrap_or_else(|| config.default_filter.clone());
     let filter =
         EnvFilter::try_new(&text).map_err(|cause| TelemetryError::Filter { text, cause })?;
+    // The registry takes one meter provider, so a second set-up is told apart before it is touched.
+    if SET_UP.swap(true, Ordering::AcqRel) {
+        return Err(TelemetryError::AlreadySet);
+    }
     let instruments = meter_provider(config.service)?;
     let traces = config
         .otlp_endpoint

@@ -1,4 +1,8 @@
 //! Telemetry as a whole process sees it: one set-up, a real collector's socket, one registry.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test may fail like the test itself"
+)]
 
 use std::time::Duration;
 
