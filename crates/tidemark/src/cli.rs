@@ -112,17 +112,7 @@ pub(crate) struct Standalone {
     #[arg(long, env = "TIDEMARK_STORE", value_name = "URL")]
     pub(crate) store: Option<String>,
     #[command(flatten)]
-    pub(crate) telemetry: Telemetry,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Telemetry {
-    /// Write logs as JSON
-    #[arg(long, env = "TIDEMARK_LOG_JSON")]
-    pub(crate) log_json: bool,
-    /// Send traces to this OTLP endpoint (http/protobuf), such as http://127.0.0.1:4318
-    #[arg(long, env = "TIDEMARK_OTLP", value_name = "URL")]
-    pub(crate) otlp: Option<String>,
+    pub(crate) service: service::config::ServiceArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -146,12 +136,9 @@ pub(crate) struct Service {
     /// The store: sqlite:PATH or postgres://… (the fetcher needs none)
     #[arg(long, env = "TIDEMARK_STORE", value_name = "URL", hide_env_values = true)]
     pub(crate) store: Option<String>,
-    /// Where this process listens: the HTTP API for the gateway, probes for the others
+    /// Where the gateway listens (gateway only)
     #[arg(long, env = "TIDEMARK_LISTEN", value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
-    /// Where the gateway serves its own telemetry and probes
-    #[arg(long, env = "TIDEMARK_PROBES_LISTEN", value_name = "HOST:PORT")]
-    pub(crate) probes_listen: Option<String>,
     /// Allow fetching from this private address (HOST:PORT or CIDR); may be repeated
     #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
     pub(crate) allow_host: Vec<String>,
@@ -165,7 +152,7 @@ pub(crate) struct Service {
     #[arg(long, env = "TIDEMARK_CONCURRENCY")]
     pub(crate) concurrency: Option<usize>,
     #[command(flatten)]
-    pub(crate) telemetry: Telemetry,
+    pub(crate) service: service::config::ServiceArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::local;
 
 /// What a gateway listens on unless told otherwise.
-const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 /// Every answer of the gateway comes well within its own limit of 60 s.
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// One line of an event stream; updates are far smaller.
@@ -32,6 +32,7 @@ pub(crate) struct Client {
 /// One event of a stream.
 #[derive(Debug)]
 pub(crate) struct Event {
+    pub(crate) id: Option<String>,
     pub(crate) name: String,
     pub(crate) data: String,
 }
@@ -200,11 +201,12 @@ impl Client {
 }
 
 fn parse_event(block: &str) -> Option<Event> {
-    let mut event = Event { name: "message".into(), data: String::new() };
+    let mut event = Event { id: None, name: "message".into(), data: String::new() };
     for line in block.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
+            "id" => event.id = Some(value.to_owned()),
             "event" => value.clone_into(&mut event.name),
             "data" => {
                 if !event.data.is_empty() {

@@ -20,6 +20,16 @@ impl Failure {
         Self { text: text.into(), code: 2 }
     }
 
+    /// The thing failed and everything about it was said: exit code 1, no more text.
+    pub(crate) fn said() -> Self {
+        Self { text: String::new(), code: 1 }
+    }
+
+    /// Whether there is something left to say.
+    pub(crate) fn has_text(&self) -> bool {
+        !self.text.is_empty()
+    }
+
     /// The process's exit code.
     pub(crate) fn exit_code(&self) -> u8 {
         self.code

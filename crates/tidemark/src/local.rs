@@ -18,6 +18,9 @@ pub(crate) struct Instance {
     pub(crate) token_file: PathBuf,
     /// The process that serves.
     pub(crate) pid: u32,
+    /// The private addresses that its operator opened: `tidemark try` by the same user may call them.
+    #[serde(default)]
+    pub(crate) allow_host: Vec<String>,
 }
 
 impl Instance {

@@ -1,3 +1,98 @@
 //! The `tidemark` binary.
+//!
+//! One program is every service, the whole of them at once (`standalone`), the demo, and the command
+//! line of a running gateway.
 
-fn main() {}
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line speaks to its user on stdout and stderr"
+)]
+
+mod chart;
+mod cli;
+mod client;
+mod commands;
+mod demo;
+mod draft;
+mod failure;
+mod local;
+mod nats_server;
+mod output;
+mod progress;
+mod serve;
+mod standalone;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+/// A third off the time of evaluating expressions; see the decision notes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Both TLS users, HTTP and NATS, take the same provider; with two of them installed by default
+    // the first connection would not know which.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Worker) {
+        return worker::run();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(dispatch(cli.command));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if failure.has_text() {
+                eprintln!("error: {failure}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Standalone(arguments) => standalone::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Scheduler(arguments) => serve::scheduler(arguments).await,
+        Command::Fetcher(arguments) => serve::fetcher(arguments).await,
+        Command::Evaluator(arguments) => serve::evaluator(arguments).await,
+        Command::Gateway(arguments) => serve::gateway(arguments).await,
+        Command::Migrate(arguments) => serve::migrate(arguments).await,
+        Command::Provision(arguments) => serve::provision(arguments).await,
+        Command::Validate(arguments) => commands::definitions::validate(&arguments),
+        Command::Apply(arguments) => commands::definitions::apply(&arguments).await,
+        Command::Get(arguments) => commands::definitions::get(&arguments).await,
+        Command::Delete(arguments) => commands::definitions::delete(&arguments).await,
+        Command::Try(arguments) => commands::trying::run(&arguments).await,
+        Command::Sync(arguments) => commands::runs::sync(&arguments).await,
+        Command::Backfill(arguments) => commands::runs::backfill(&arguments).await,
+        Command::Recompute(arguments) => commands::runs::recompute(&arguments).await,
+        Command::Runs(arguments) => commands::runs::runs(&arguments).await,
+        Command::Query(arguments) => commands::numbers::query(&arguments).await,
+        Command::Watch(arguments) => commands::watch::watch(&arguments).await,
+        Command::Secret(arguments) => commands::secrets::secret(&arguments.action).await,
+        Command::Connectors(arguments) => commands::definitions::connectors(&arguments),
+        Command::Schema => {
+            commands::definitions::schema();
+            Ok(())
+        }
+        Command::Token(arguments) => commands::tokens::token(&arguments.action).await,
+        Command::Eval(arguments) => commands::expressions::eval(&arguments),
+        Command::CheckUrl(arguments) => commands::trying::check_url(&arguments),
+        Command::Worker => Ok(()),
+    }
+}

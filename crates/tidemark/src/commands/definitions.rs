@@ -1,0 +1,254 @@
+//! `validate`, `apply`, `get`, `delete`, `schema`, `connectors`.
+
+use std::path::Path;
+
+use definition::{NothingKnown, Problem, Severity};
+use serde_json::Value;
+
+use super::{Done, read_input};
+use crate::cli::{Apply, Connectors, Delete, Files, Get, Output};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::{self, cell};
+
+/// Problems that a lone file cannot help having: what it refers to may be applied already.
+const NEEDS_THE_STORE: &[&str] = &["definition.unknown_connection", "definition.unknown_dataset"];
+
+/// Checks definitions by themselves.
+pub(crate) fn validate(arguments: &Files) -> Done {
+    let mut problems = Vec::new();
+    let mut count = 0;
+    for path in &arguments.files {
+        let text = read_input(path)?;
+        let (found, mut of_file) = check(&text, &path.display().to_string());
+        count += found;
+        problems.append(&mut of_file);
+    }
+    let is_error = |problem: &Problem| {
+        problem.severity == Severity::Error && !NEEDS_THE_STORE.contains(&problem.code)
+    };
+    let errors = problems.iter().filter(|problem| is_error(problem)).count();
+    match arguments.output {
+        Output::Json => {
+            let list: Vec<Value> = problems.iter().map(problem_json).collect();
+            println!("{}", output::json(&serde_json::json!({ "valid": errors == 0, "problems": list })));
+        }
+        Output::Table | Output::Csv => {
+            for problem in &problems {
+                eprintln!("{}", output::problem_line(&problem_json(problem)));
+            }
+            if errors == 0 {
+                println!("valid: {}", counted(count, "definition"));
+            }
+        }
+    }
+    if errors > 0 {
+        return Err(Failure::invalid(counted(errors, "problem")));
+    }
+    Ok(())
+}
+
+fn check(text: &str, source: &str) -> (usize, Vec<Problem>) {
+    match definition::parse(text, source) {
+        Err(problems) => (0, problems),
+        Ok(bundle) => {
+            let mut problems = bundle.validate(&NothingKnown);
+            problems.extend(expression::check_bundle(&bundle));
+            (bundle.definitions.len(), problems)
+        }
+    }
+}
+
+fn problem_json(problem: &Problem) -> Value {
+    let severity = match problem.severity {
+        Severity::Error if NEEDS_THE_STORE.contains(&problem.code) => "warning",
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    serde_json::json!({
+        "code": problem.code, "severity": severity, "source": problem.source, "line": problem.line,
+        "column": problem.column, "path": problem.path, "message": problem.message, "hint": problem.hint,
+    })
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Applies files together, all or nothing.
+pub(crate) async fn apply(arguments: &Apply) -> Done {
+    let client = Client::new(&arguments.remote)?;
+    let (text, source) = match arguments.files.as_slice() {
+        [only] => (read_input(only)?, name_of(only)),
+        several => (joined(several)?, "bundle".to_owned()),
+    };
+    let media_type = if text.trim_start().starts_with(['{', '[']) {
+        "application/json"
+    } else {
+        "application/yaml"
+    };
+    let mut query = vec![("source", source)];
+    if arguments.dry_run {
+        query.push(("dry_run", "true".to_owned()));
+    }
+    let answer = client.post_text("/apply", &query, media_type, text).await?;
+    for warning in list(&answer, "warnings") {
+        eprintln!("{}", output::problem_line(warning));
+    }
+    let rows: Vec<Vec<String>> = list(&answer, "definitions")
+        .iter()
+        .map(|one| ["kind", "name", "outcome", "revision", "dataset"].map(|field| cell(one.get(field))).to_vec())
+        .collect();
+    print_rows(client.output, &answer, &["kind", "name", "outcome", "revision", "dataset"], &rows);
+    Ok(())
+}
+
+/// Several files become one bundle of YAML documents; JSON is YAML.
+fn joined(files: &[std::path::PathBuf]) -> Result<String, Failure> {
+    let mut text = String::new();
+    for file in files {
+        let part = read_input(file)?;
+        // Problems in one of several files are told with that file's own lines.
+        let (_, problems) = check(&part, &name_of(file));
+        let fatal: Vec<String> = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .filter(|problem| !NEEDS_THE_STORE.contains(&problem.code))
+            .map(|problem| output::problem_line(&problem_json(problem)))
+            .collect();
+        if !fatal.is_empty() {
+            return Err(Failure::invalid(fatal.join("\n")));
+        }
+        if !text.is_empty() {
+            text.push_str("\n---\n");
+        }
+        text.push_str(&part);
+    }
+    Ok(text)
+}
+
+fn name_of(path: &Path) -> String {
+    if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+/// Shows definitions of a kind, or one.
+pub(crate) async fn get(arguments: &Get) -> Done {
+    let client = Client::new(&arguments.remote)?;
+    let kind = plural(&arguments.kind)?;
+    if let Some(name) = &arguments.name {
+        let answer = client.get(&format!("/{kind}/{}", segment(name)?), &[]).await?;
+        match client.output {
+            Output::Json => println!("{}", output::json(&answer)),
+            Output::Table | Output::Csv => print_one(&answer),
+        }
+        return Ok(());
+    }
+    let mut items = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut query = vec![("limit", "500".to_owned())];
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page = client.get(&format!("/{kind}"), &query).await?;
+        items.extend(list(&page, "items").iter().cloned());
+        cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|one| {
+            let mut row = ["name", "title"].map(|field| cell(one.get(field))).to_vec();
+            row.push(match kind {
+                "connections" => cell(one.pointer("/definition/base_url")),
+                _ => cell(one.get("dataset")),
+            });
+            row.push(cell(one.get("updated_at")));
+            row
+        })
+        .collect();
+    let third = if kind == "connections" { "base_url" } else { "dataset" };
+    print_rows(client.output, &Value::Array(items), &["name", "title", third, "updated_at"], &rows);
+    Ok(())
+}
+
+fn print_one(answer: &Value) {
+    for (field, value) in answer.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) | Value::Array(_) => {
+                println!("{field}:");
+                for line in output::json(value).lines() {
+                    println!("  {line}");
+                }
+            }
+            other => println!("{field}: {}", cell(Some(other))),
+        }
+    }
+}
+
+/// Deletes one definition.
+pub(crate) async fn delete(arguments: &Delete) -> Done {
+    let client = Client::new(&arguments.remote)?;
+    let kind = plural(&arguments.kind)?;
+    client.delete(&format!("/{kind}/{}", segment(&arguments.name)?)).await?;
+    println!("deleted {} {}", kind.trim_end_matches('s'), arguments.name);
+    Ok(())
+}
+
+/// Prints the JSON Schema.
+pub(crate) fn schema() {
+    println!("{}", output::json(&definition::json_schema()));
+}
+
+/// Lists the catalogue, or shows one entry.
+pub(crate) fn connectors(arguments: &Connectors) -> Done {
+    let all = connectors::catalogue();
+    if let Some(name) = &arguments.name {
+        let Some(found) = all.iter().find(|one| one.name == *name) else {
+            return Err(Failure::invalid(format!("no connector `{name}`: run `tidemark connectors`")));
+        };
+        println!("{}", output::json(&serde_json::to_value(found)?));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> =
+        all.iter().map(|one| vec![one.name.clone(), one.title.clone(), one.base_url.clone()]).collect();
+    let values = Value::Array(all.iter().filter_map(|one| serde_json::to_value(one).ok()).collect());
+    print_rows(arguments.output, &values, &["name", "title", "base_url"], &rows);
+    Ok(())
+}
+
+/// Returns the path of a kind, singular or plural.
+fn plural(kind: &str) -> Result<&'static str, Failure> {
+    match kind.trim_end_matches('s') {
+        "connection" => Ok("connections"),
+        "dataset" => Ok("datasets"),
+        "metric" => Ok("metrics"),
+        _ => Err(Failure::invalid(format!(
+            "there is no kind `{kind}`: it is connection, dataset or metric"
+        ))),
+    }
+}
+
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> Result<&str, Failure> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        return Err(Failure::invalid(format!(
+            "`{name}` is no name: names are lower-case letters, digits and _"
+        )));
+    }
+    Ok(name)
+}
+
+/// The array under `field`, or none.
+pub(crate) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Prints an answer as the caller wants it.
+pub(crate) fn print_rows(output: Output, answer: &Value, header: &[&str], rows: &[Vec<String>]) {
+    match output {
+        Output::Json => println!("{}", output::json(answer)),
+        Output::Csv => println!("{}", output::csv(header, rows)),
+        Output::Table => println!("{}", output::table(header, rows)),
+    }
+}

@@ -1,0 +1,110 @@
+//! `query`: a metric's numbers.
+
+use serde_json::Value;
+
+use super::Done;
+use super::definitions::{list, segment};
+use crate::cli::{Output, Query};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::{self, cell};
+
+/// Asks for a series and prints it.
+pub(crate) async fn query(arguments: &Query) -> Done {
+    let client = Client::new(&arguments.remote)?;
+    let mut query: Vec<(String, String)> = Vec::new();
+    let given = [
+        ("range", &arguments.range),
+        ("from", &arguments.from),
+        ("to", &arguments.to),
+        ("granularity", &arguments.granularity),
+        ("group_by", &arguments.group_by),
+        ("timezone", &arguments.timezone),
+        ("compare", &arguments.compare),
+        ("fill", &arguments.fill),
+    ];
+    for (name, value) in given {
+        query.extend(value.clone().map(|value| (name.to_owned(), value)));
+    }
+    for filter in &arguments.filter {
+        let Some((dimension, members)) = filter.split_once('=') else {
+            return Err(Failure::invalid(format!("`--where {filter}` is not DIMENSION=MEMBERS")));
+        };
+        query.push((format!("where.{dimension}"), members.to_owned()));
+    }
+    let query: Vec<(&str, String)> =
+        query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let path = format!("/metrics/{}/series", segment(&arguments.name)?);
+    let answer = client.get(&path, &query).await?;
+    match client.output {
+        Output::Json => println!("{}", output::json(&answer)),
+        Output::Csv => {
+            let (header, rows) = rows(&answer);
+            let header: Vec<&str> = header.iter().map(String::as_str).collect();
+            println!("{}", output::csv(&header, &rows));
+        }
+        Output::Table => {
+            let (header, rows) = rows(&answer);
+            let header: Vec<&str> = header.iter().map(String::as_str).collect();
+            if rows.is_empty() {
+                println!("no points between {} and {}", cell(answer.get("from")), cell(answer.get("to")));
+            } else {
+                println!("{}", output::table(&header, &rows));
+            }
+            for series in list(&answer, "series") {
+                println!("total {}: {}", name_of(series), cell(series.get("total")));
+            }
+            if let Some(comparison) = answer.get("comparison").filter(|one| !one.is_null()) {
+                println!("comparison: {}", output::json(comparison));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One row for each point: start, dimensions, unit, value, count, partial.
+fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut dimensions: Vec<String> = Vec::new();
+    for series in list(answer, "series") {
+        for name in series.get("dimensions").and_then(Value::as_object).into_iter().flatten() {
+            if !dimensions.contains(name.0) {
+                dimensions.push(name.0.clone());
+            }
+        }
+    }
+    let has_unit = list(answer, "series").iter().any(|series| !cell(series.get("unit")).is_empty());
+    let mut header = vec!["start".to_owned()];
+    header.extend(dimensions.iter().cloned());
+    if has_unit {
+        header.push("unit".into());
+    }
+    header.extend(["value", "count", "partial"].map(str::to_owned));
+    let mut rows = Vec::new();
+    for series in list(answer, "series") {
+        for point in list(series, "points") {
+            let mut row = vec![cell(point.get("start"))];
+            row.extend(dimensions.iter().map(|name| cell(series.pointer(&format!("/dimensions/{name}")))));
+            if has_unit {
+                row.push(cell(series.get("unit")));
+            }
+            row.push(cell(point.get("value")));
+            row.push(cell(point.get("count")));
+            row.push(if cell(point.get("partial")) == "true" { "partial".into() } else { String::new() });
+            rows.push(row);
+        }
+    }
+    (header, rows)
+}
+
+/// A series as people say it: its dimensions and unit.
+pub(crate) fn name_of(series: &Value) -> String {
+    let mut parts: Vec<String> = series
+        .get("dimensions")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, text)| format!("{name}={}", cell(Some(text))))
+        .collect();
+    parts.extend(Some(cell(series.get("unit"))).filter(|unit| !unit.is_empty()));
+    if parts.is_empty() { "all".to_owned() } else { parts.join(" ") }
+}

@@ -1,0 +1,112 @@
+//! From one answer of an unknown API to a draft: what is in it, what could be a metric, YAML to apply.
+
+mod find;
+mod tree;
+mod yaml;
+
+use serde_json::Value;
+use url::Url;
+
+pub(crate) use find::Findings;
+
+/// One answer, and how it was asked for.
+pub(crate) struct Answer<'a> {
+    /// The address.
+    pub(crate) url: &'a Url,
+    /// The headers that were sent, by name.
+    pub(crate) headers: &'a [(String, String)],
+    /// The decoded body.
+    pub(crate) body: &'a Value,
+    /// The `Link` header, if any.
+    pub(crate) link: Option<&'a str>,
+}
+
+/// Returns the whole draft: tree and suggestions as YAML comments, then the definitions.
+pub(crate) fn draft(answer: &Answer<'_>) -> String {
+    let findings = Findings::of(answer);
+    let mut text = String::new();
+    for line in tree::lines(answer.body) {
+        push_comment(&mut text, &line);
+    }
+    push_comment(&mut text, "");
+    for line in findings.suggestions() {
+        push_comment(&mut text, &line);
+    }
+    push_comment(&mut text, "");
+    text.push_str(&yaml::definitions(answer, &findings));
+    text
+}
+
+fn push_comment(text: &mut String, line: &str) {
+    text.push('#');
+    if !line.is_empty() {
+        text.push(' ');
+        text.push_str(line);
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use definition::NothingKnown;
+
+    fn drafted(address: &str, headers: &[(String, String)], body: &Value, link: Option<&str>) -> String {
+        let url = Url::parse(address).unwrap();
+        draft(&Answer { url: &url, headers, body, link })
+    }
+
+    fn check(text: &str) {
+        let bundle = definition::parse(text, "draft").unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+        let problems = bundle.validate(&NothingKnown);
+        let errors: Vec<_> =
+            problems.iter().filter(|one| one.severity == definition::Severity::Error).collect();
+        assert!(errors.is_empty(), "{errors:?}\n{text}");
+        assert!(expression::check_bundle(&bundle).is_empty(), "{text}");
+    }
+
+    #[test]
+    fn a_paged_list_becomes_a_metric_that_counts_and_pages() {
+        let record = |id: u32, state: &str| {
+            serde_json::json!({ "id": id, "state": state, "created_at": "2026-01-05T10:00:00Z",
+                "email_address": format!("p{id}@example.com"), "amount": id })
+        };
+        let body = serde_json::json!({ "total_subscribers": 3, "page": 1, "total_pages": 2,
+            "subscribers": [record(1, "active"), record(2, "active"), record(3, "cancelled")] });
+        let text = drafted("https://api.example.com/v3/subscribers?api_secret=hush&sort=asc", &[], &body, None);
+        check(&text);
+        assert!(!text.contains("hush"), "{text}");
+        for part in ["page: { param: page, total_pages: total_pages }", "records: subscribers", "date: created_at",
+            "state: state", "key: id", "secret: api_secret", "sort: \"asc\""] {
+            assert!(text.contains(part), "no `{part}` in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_a_next_url_and_a_link_header_are_recognised() {
+        let cursor = serde_json::json!({ "items": [{ "n": 1 }], "pagination": { "has_next_page": true, "end_cursor": "x" } });
+        let text = drafted("https://a.example.com/items", &[], &cursor, None);
+        check(&text);
+        assert!(text.contains("cursor: { from: pagination.end_cursor, param: after, has_more: pagination.has_next_page }"), "{text}");
+
+        let next = serde_json::json!({ "rows": [{ "n": 1.5 }], "next_url": "https://a.example.com/items?_next=1" });
+        let text = drafted("https://a.example.com/items", &[], &next, None);
+        check(&text);
+        assert!(text.contains("next_url: { from: next_url }"), "{text}");
+
+        let bare = serde_json::json!([{ "n": 1 }]);
+        let text = drafted("https://a.example.com/items", &[], &bare, Some("<https://a.example.com/items?page=2>; rel=\"next\""));
+        check(&text);
+        assert!(text.contains("pagination: link_header"), "{text}");
+    }
+
+    #[test]
+    fn a_lone_number_becomes_a_level_and_a_token_becomes_a_secret() {
+        let headers = vec![("Authorization".to_owned(), "Bearer hush".to_owned())];
+        let body = serde_json::json!({ "stats": { "sent": 6, "open rate": 100.0 } });
+        let text = drafted("http://127.0.0.1:3000/stats", &headers, &body, None);
+        check(&text);
+        assert!(!text.contains("hush"), "{text}");
+        assert!(text.contains("value: stats.sent") && text.contains("bearer:"), "{text}");
+    }
+}

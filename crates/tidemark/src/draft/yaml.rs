@@ -1,0 +1,171 @@
+//! The definitions of a draft, written for people to edit.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::{Answer, Findings};
+
+/// Query parameters whose names say that their value is a secret.
+const SECRET_PARAMETERS: [&str; 10] = [
+    "api_key", "apikey", "api_secret", "api_token", "access_token", "token", "key", "secret", "password", "auth",
+];
+/// Headers whose value is a secret.
+const SECRET_HEADERS: [&str; 4] = ["api-key", "apikey", "token", "secret"];
+
+/// Writes a connection and a metric.
+pub(crate) fn definitions(answer: &Answer<'_>, found: &Findings) -> String {
+    let connection = name_from(answer.url.host_str().unwrap_or("api"), "api");
+    let last = answer.url.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    let metric = name_from(last.unwrap_or("metric"), "metric");
+    let metric = if metric == connection { format!("{metric}_count") } else { metric };
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = write_connection(&mut text, answer, &connection);
+    text.push_str("---\n");
+    let _ = write_metric(&mut text, answer, found, &connection, &metric);
+    text
+}
+
+fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::fmt::Result {
+    writeln!(text, "kind: connection")?;
+    writeln!(text, "name: {name}")?;
+    writeln!(text, "base_url: {}", quoted(&answer.url.origin().ascii_serialization()))?;
+    let secret_header = answer.headers.iter().find(|(name, _)| is_secret_header(name));
+    let secret_parameter = answer.url.query_pairs().find(|(name, _)| is_secret_parameter(name));
+    let secret = |secret: &str| format!("  # give it its value: tidemark secret set {secret}");
+    if let Some((header, value)) = secret_header {
+        let own = format!("{name}_token");
+        let note = secret(&own);
+        match value.split_once(' ') {
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") && header.eq_ignore_ascii_case("authorization") => {
+                writeln!(text, "auth: {{ bearer: {{ secret: {own} }} }}{note}")?;
+            }
+            Some((scheme, _)) => {
+                let prefix = quoted(&format!("{scheme} "));
+                writeln!(text, "auth: {{ header: {{ {}: {{ secret: {own}, prefix: {prefix} }} }} }}{note}", quoted(header))?;
+            }
+            None => writeln!(text, "auth: {{ header: {{ {}: {{ secret: {own} }} }} }}{note}", quoted(header))?,
+        }
+    } else if let Some((parameter, _)) = secret_parameter {
+        let own = name_from(&parameter, "api_secret");
+        writeln!(text, "auth: {{ query: {{ {}: {{ secret: {own} }} }} }}{}", quoted(&parameter), secret(&own))?;
+    } else {
+        writeln!(text, "auth: none")?;
+    }
+    Ok(())
+}
+
+fn write_metric(text: &mut String, answer: &Answer<'_>, found: &Findings, connection: &str, name: &str) -> std::fmt::Result {
+    writeln!(text, "kind: metric")?;
+    writeln!(text, "name: {name}")?;
+    writeln!(text, "title: {}", quoted(&title(name)))?;
+    writeln!(text, "connection: {connection}")?;
+    writeln!(text, "request:")?;
+    writeln!(text, "  path: {}", quoted(answer.url.path()))?;
+    let paging = ["page", "after", "cursor", "offset"];
+    let query: Vec<(String, String)> = answer
+        .url
+        .query_pairs()
+        .filter(|(name, _)| !is_secret_parameter(name) && !(found.pagination.is_some() && paging.contains(&&**name)))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    if !query.is_empty() {
+        writeln!(text, "  query:")?;
+        for (name, value) in query {
+            writeln!(text, "    {}: {}", key(&name), quoted(&value))?;
+        }
+    }
+    let headers: Vec<&(String, String)> = answer.headers.iter().filter(|(name, _)| !is_secret_header(name)).collect();
+    if !headers.is_empty() {
+        writeln!(text, "  headers:")?;
+        for (name, value) in headers {
+            writeln!(text, "    {}: {}", key(name), quoted(value))?;
+        }
+    }
+    if let Some((pagination, _)) = &found.pagination {
+        writeln!(text, "  pagination: {pagination}")?;
+    }
+    writeln!(text, "select:")?;
+    match &found.records {
+        Some(records) => {
+            writeln!(text, "  records: {}", path(records))?;
+            match found.values.first().filter(|_| found.unit.is_some()) {
+                Some(value) => writeln!(text, "  value: {}", path(value))?,
+                None => writeln!(text, "  value: {{ count: true }}")?,
+            }
+            if let Some(unit) = &found.unit {
+                writeln!(text, "  unit: {}", path(unit))?;
+            }
+            if let Some((dimension, _)) = found.dimensions.first() {
+                writeln!(text, "  dimensions: {{ {}: {} }}", name_from(dimension, "dimension"), path(dimension))?;
+            }
+            match &found.date {
+                Some((date, None)) => writeln!(text, "  date: {}", path(date))?,
+                Some((date, Some(format))) => writeln!(text, "  date: {{ path: {}, format: {format} }}", path(date))?,
+                None => {}
+            }
+            if let Some(own) = &found.key {
+                writeln!(text, "  key: {}", path(own))?;
+            }
+        }
+        None => match found.values.first() {
+            Some(value) => writeln!(text, "  value: {}", path(value))?,
+            None => writeln!(text, "  value: {{ count: true }}")?,
+        },
+    }
+    if found.date.is_none() {
+        writeln!(text, "type: levels  # no date was found: each sync takes a sample")?;
+    } else {
+        writeln!(text, "resolution: day")?;
+    }
+    writeln!(text, "schedule: {{ every: 1h }}")
+}
+
+fn is_secret_parameter(name: &str) -> bool {
+    SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str())
+}
+
+fn is_secret_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "authorization" || SECRET_HEADERS.iter().any(|word| name.contains(word))
+}
+
+/// Makes a name: lower-case letters, digits and `_`, a letter first.
+fn name_from(text: &str, otherwise: &str) -> String {
+    let mut name = String::new();
+    for c in text.chars() {
+        let c = c.to_ascii_lowercase();
+        if c.is_ascii_alphanumeric() {
+            name.push(c);
+        } else if !name.ends_with('_') && !name.is_empty() {
+            name.push('_');
+        }
+    }
+    let name = name.trim_matches('_').trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+    let cut: String = name.chars().take(63).collect();
+    if cut.is_empty() { otherwise.to_owned() } else { cut }
+}
+
+fn title(name: &str) -> String {
+    let text = name.replace('_', " ");
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// A text in double quotes: JSON's are YAML's.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// A key, quoted unless it is plain.
+fn key(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if plain && !text.starts_with('-') { text.to_owned() } else { quoted(text) }
+}
+
+/// A JSONata path as a YAML value.
+fn path(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$'));
+    if plain { text.to_owned() } else { quoted(text) }
+}

@@ -1,0 +1,187 @@
+//! One service for each process: what Kubernetes runs.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use bus::{Bus, BusConfig};
+use service::config::LogFormat;
+use service::telemetry::{self, TelemetryConfig};
+use service::{Context, Identity, Recipient, Settings, Shutdown};
+use store::Store;
+
+use crate::cli;
+use crate::failure::Failure;
+
+/// Starts logs, traces and the meter of a process.
+pub(crate) fn telemetry(
+    service: &'static str,
+    arguments: &service::config::ServiceArgs,
+) -> anyhow::Result<telemetry::Telemetry> {
+    let mut config = TelemetryConfig::new(service);
+    config.json_logs = arguments.log_format == LogFormat::Json;
+    config.otlp_endpoint.clone_from(&arguments.otlp_endpoint);
+    telemetry::init(&config).context("telemetry cannot start")
+}
+
+/// How this binary starts its own expression workers.
+pub(crate) fn worker_program() -> anyhow::Result<evaluator::WorkerProgram> {
+    let path = std::env::current_exe().context("this program does not know where it is")?;
+    Ok(evaluator::WorkerProgram { path, arguments: vec!["worker".into()] })
+}
+
+/// Connects to NATS as `name`.
+pub(crate) async fn connect(url: &str, name: &str) -> anyhow::Result<Bus> {
+    let config = BusConfig { url: url.to_owned(), name: name.to_owned(), ..BusConfig::default() };
+    Bus::connect(config).await.context("NATS cannot be used")
+}
+
+async fn open_store(arguments: &cli::Service) -> anyhow::Result<Store> {
+    let url = arguments
+        .store
+        .as_deref()
+        .context("this service needs a store: --store sqlite:PATH or --store postgres://…")?;
+    Store::open(url).await.context("the store cannot be opened")
+}
+
+fn settings(arguments: &cli::Service) -> Settings {
+    Settings { probes: arguments.service.probes, drain: arguments.service.drain() }
+}
+
+/// Runs the scheduler.
+pub(crate) async fn scheduler(arguments: cli::Service) -> Result<(), Failure> {
+    let _telemetry = telemetry("scheduler", &arguments.service)?;
+    let context = Context::new("scheduler", Shutdown::on_signals()?);
+    let store = open_store(&arguments).await?;
+    let bus = connect(&arguments.nats, "tidemark-scheduler").await?;
+    let start = |context| scheduler::run(scheduler::Config::default(), context, store, bus);
+    finish(service::run(context, settings(&arguments), start).await)
+}
+
+/// Runs a fetcher.
+pub(crate) async fn fetcher(arguments: cli::Service) -> Result<(), Failure> {
+    let _telemetry = telemetry("fetcher", &arguments.service)?;
+    let context = Context::new("fetcher", Shutdown::on_signals()?);
+    let bus = connect(&arguments.nats, "tidemark-fetcher").await?;
+    let config = fetcher_config(&arguments.allow_host, identities(&arguments.secret_identity)?)?;
+    let start = |context| fetcher::run(config, context, bus);
+    finish(service::run(context, settings(&arguments), start).await)
+}
+
+/// Runs an evaluator.
+pub(crate) async fn evaluator(arguments: cli::Service) -> Result<(), Failure> {
+    let _telemetry = telemetry("evaluator", &arguments.service)?;
+    let context = Context::new("evaluator", Shutdown::on_signals()?);
+    let store = open_store(&arguments).await?;
+    let bus = connect(&arguments.nats, "tidemark-evaluator").await?;
+    let mut config = evaluator::Config::new(worker_program()?);
+    config.workers = arguments.concurrency.unwrap_or(config.workers).max(1);
+    let start = |context| evaluator::run(config, context, store, bus);
+    finish(service::run(context, settings(&arguments), start).await)
+}
+
+/// Runs a gateway.
+pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
+    let _telemetry = telemetry("gateway", &arguments.service)?;
+    let context = Context::new("gateway", Shutdown::on_signals()?);
+    let store = open_store(&arguments).await?;
+    let bus = connect(&arguments.nats, "tidemark-gateway").await?;
+    let recipient: Recipient = arguments
+        .secret_recipient
+        .as_deref()
+        .context("the gateway seals secrets: --secret-recipient age1… (the public key of the fetchers' identity)")?
+        .parse()
+        .map_err(|error| anyhow::anyhow!("--secret-recipient: {error}"))?;
+    first_token(&store).await?;
+    let mut config = gateway::Config::default();
+    if let Some(listen) = &arguments.listen {
+        config.listen = resolve(listen).await?;
+    }
+    config.serves_telemetry = arguments.service.probes.is_none();
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let start = |context| gateway::run(config, context, store, bus, recipient, Some(listener));
+    finish(service::run(context, settings(&arguments), start).await)
+}
+
+/// Brings the store's tables up to date.
+pub(crate) async fn migrate(arguments: cli::Service) -> Result<(), Failure> {
+    let store = open_store(&arguments).await?;
+    store.migrate().await.context("the store cannot be migrated")?;
+    store.close().await;
+    println!("the store is up to date");
+    Ok(())
+}
+
+/// Creates or checks streams and consumers.
+pub(crate) async fn provision(arguments: cli::Provision) -> Result<(), Failure> {
+    let bus = connect(&arguments.nats, "tidemark-provision").await?;
+    let provision = bus::Provision { replicas: arguments.replicas, ..bus::Provision::default() };
+    if arguments.check {
+        bus.check(&provision).await.context("NATS is not provisioned")?;
+        println!("streams and consumers are as they should be");
+    } else {
+        bus.provision(&provision).await.context("NATS cannot be provisioned")?;
+        println!("streams and consumers are ready");
+    }
+    Ok(())
+}
+
+/// Makes `TIDEMARK_TOKEN` the first admin token, when there is no admin yet.
+async fn first_token(store: &Store) -> anyhow::Result<()> {
+    let Some(text) = std::env::var("TIDEMARK_TOKEN").ok().filter(|text| !text.is_empty()) else {
+        return Ok(());
+    };
+    first_admin(store, &text).await.context("the first token cannot be kept")?;
+    Ok(())
+}
+
+/// Makes `text` the first admin token; false when there is an admin already.
+pub(crate) async fn first_admin(store: &Store, text: &str) -> Result<bool, store::Error> {
+    let token = store::NewToken {
+        hash: gateway::hash_token(text),
+        workspace: Some(store::DEFAULT_WORKSPACE.to_owned()),
+        role: "admin".to_owned(),
+        name: "first admin".to_owned(),
+        expires_at: None,
+    };
+    Ok(store.insert_first_admin(&token).await?.is_some())
+}
+
+/// The fetcher's settings from flags.
+pub(crate) fn fetcher_config(
+    allow_host: &[String],
+    identities: Vec<Identity>,
+) -> anyhow::Result<fetcher::Config> {
+    let mut config = fetcher::Config { identities, ..fetcher::Config::default() };
+    for text in allow_host.iter().filter(|text| !text.is_empty()) {
+        let allow = text.parse().map_err(|error| anyhow::anyhow!("--allow-host {text}: {error}"))?;
+        config.guard.allow.push(allow);
+    }
+    Ok(config)
+}
+
+fn identities(files: &[PathBuf]) -> anyhow::Result<Vec<Identity>> {
+    let mut identities = Vec::new();
+    for file in files {
+        identities.extend(
+            Identity::load(file)
+                .with_context(|| format!("the identity in {} cannot be read", file.display()))?,
+        );
+    }
+    Ok(identities)
+}
+
+/// Reads `HOST:PORT`.
+pub(crate) async fn resolve(text: &str) -> anyhow::Result<std::net::SocketAddr> {
+    let mut found = tokio::net::lookup_host(text)
+        .await
+        .with_context(|| format!("`{text}` is not an address to listen on, such as 127.0.0.1:8080"))?;
+    found.next().with_context(|| format!("`{text}` names no address"))
+}
+
+fn finish<E: std::error::Error + 'static>(
+    outcome: Result<(), service::run::RunError<E>>,
+) -> Result<(), Failure> {
+    outcome.map_err(|error| Failure::failed(service::report::chain(&error)))
+}

@@ -1,0 +1,199 @@
+//! Everything in one process: a nats-server child, SQLite, the four services.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bus::Bus;
+use service::{Context, Identity, Shutdown};
+use store::Store;
+use tokio::net::TcpListener;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::local::{self, Instance};
+use crate::nats_server::NatsServer;
+use crate::serve;
+
+/// Readiness comes within a second; recovery of a large store takes longer.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What runs in this process.
+pub(crate) struct Standalone {
+    /// Where the gateway answers, such as `http://127.0.0.1:8080`.
+    pub(crate) url: String,
+    /// Where NATS listens.
+    pub(crate) nats_url: String,
+    /// The admin token.
+    pub(crate) token: String,
+    /// Says when to stop.
+    pub(crate) shutdown: Shutdown,
+    context: Context,
+    nats: Option<NatsServer>,
+    store: Store,
+    instance: Instance,
+    drain: Duration,
+}
+
+/// Runs until a signal.
+pub(crate) async fn run(arguments: cli::Standalone) -> Result<(), Failure> {
+    let _telemetry = serve::telemetry("standalone", &arguments.service)?;
+    let shutdown = Shutdown::on_signals()?;
+    let running = Standalone::start(&arguments, shutdown).await?;
+    println!("nats: {}", running.nats_url);
+    println!("ready: {}", running.url);
+    println!("token: {} (kept in {})", running.token, running.instance.token_file.display());
+    running.shutdown.requested().await;
+    running.stop().await;
+    Ok(())
+}
+
+impl Standalone {
+    /// Starts everything and waits until it is ready.
+    pub(crate) async fn start(
+        arguments: &cli::Standalone,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<Self> {
+        let data = arguments.data.clone().unwrap_or_else(local::default_data_directory);
+        fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+        let data = data.canonicalize().with_context(|| format!("cannot use {}", data.display()))?;
+        only_for_me(&data);
+
+        let listen = serve::resolve(&arguments.listen).await?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}: is something else using the port?"))?;
+        let address = listener.local_addr()?;
+
+        let (nats, nats_url) = match &arguments.nats {
+            Some(url) => (None, url.clone()),
+            None => {
+                let server = NatsServer::start(&data.join("nats")).await?;
+                let url = server.url().to_owned();
+                (Some(server), url)
+            }
+        };
+        let started =
+            start_services(arguments, &data, listener, address, &nats_url, shutdown.clone()).await;
+        let (context, store, token, token_file) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                shutdown.request();
+                if let Some(nats) = &nats {
+                    nats.stop().await;
+                }
+                return Err(error);
+            }
+        };
+        let url = format!("http://{address}");
+        let instance = Instance {
+            url: url.clone(),
+            token_file,
+            pid: std::process::id(),
+            allow_host: arguments.allow_host.clone(),
+        };
+        if let Err(error) = instance.announce() {
+            tracing::warn!("the command line will not find this instance by itself: {error:#}");
+        }
+        let drain = arguments.service.drain();
+        Ok(Self { url, nats_url, token, shutdown, context, nats, store, instance, drain })
+    }
+
+    /// Finishes what is in hand and ends everything, NATS last.
+    pub(crate) async fn stop(self) {
+        self.shutdown.request();
+        self.context.tasks.drain(self.drain).await;
+        self.store.close().await;
+        if let Some(nats) = &self.nats {
+            nats.stop().await;
+        }
+        self.instance.withdraw();
+    }
+}
+
+type Started = (Context, Store, String, PathBuf);
+
+async fn start_services(
+    arguments: &cli::Standalone,
+    data: &Path,
+    listener: TcpListener,
+    address: SocketAddr,
+    nats_url: &str,
+    shutdown: Shutdown,
+) -> anyhow::Result<Started> {
+    let context = Context::new("standalone", shutdown);
+    let store_url = arguments
+        .store
+        .clone()
+        .unwrap_or_else(|| format!("sqlite:{}", data.join("tidemark.db").display()));
+    let store = Store::open(&store_url).await.context("the store cannot be opened")?;
+    store.migrate().await.context("the store cannot be migrated")?;
+
+    let bus: Bus = serve::connect(nats_url, "tidemark-standalone").await?;
+    bus.provision(&bus::Provision::default()).await.context("NATS cannot be provisioned")?;
+
+    let identities = Identity::load_or_create(&data.join("identity.txt"))
+        .context("the key for secrets cannot be read or made")?;
+    let recipient =
+        identities.first().context("the identity file holds no key")?.recipient();
+    let token_file = data.join("token");
+    let token = admin_token(&store, &token_file).await?;
+
+    let fetching = serve::fetcher_config(&arguments.allow_host, identities)?;
+    let evaluating = evaluator::Config::new(serve::worker_program()?);
+    let serving = gateway::Config { listen: address, ..gateway::Config::default() };
+    scheduler::run(scheduler::Config::default(), context.named("scheduler"), store.clone(), bus.clone())
+        .await
+        .context("the scheduler cannot start")?;
+    evaluator::run(evaluating, context.named("evaluator"), store.clone(), bus.clone())
+        .await
+        .context("the evaluator cannot start")?;
+    fetcher::run(fetching, context.named("fetcher"), bus.clone())
+        .await
+        .context("the fetcher cannot start")?;
+    gateway::run(serving, context.named("gateway"), store.clone(), bus, recipient, Some(listener))
+        .await
+        .context("the gateway cannot start")?;
+
+    let waiting = async {
+        while !context.readiness.is_ready() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(READY_TIMEOUT, waiting).await.is_err() {
+        anyhow::bail!("not ready after {READY_TIMEOUT:?}: waiting for {:?}", context.readiness.waiting_for());
+    }
+    Ok((context, store, token, token_file))
+}
+
+/// Returns the admin token: `TIDEMARK_TOKEN` when no admin exists yet, else the one in the data
+/// folder, else a new one that is kept there.
+async fn admin_token(store: &Store, file: &Path) -> anyhow::Result<String> {
+    let given = std::env::var("TIDEMARK_TOKEN").ok().filter(|text| !text.is_empty());
+    let kept = fs::read_to_string(file).ok().map(|text| text.trim().to_owned());
+    let text = given.or(kept).unwrap_or_else(gateway::generate_token);
+    let is_first = serve::first_admin(store, &text).await.context("the first token cannot be kept")?;
+    if is_first || !file.exists() {
+        write_private(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(text)
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+/// Databases, pages and keys are nobody else's; a folder that already is stricter stays so.
+fn only_for_me(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Err(error) = fs::set_permissions(folder, fs::Permissions::from_mode(0o700)) {
+        tracing::warn!("{} may be readable by others: {error}", folder.display());
+    }
+}
