@@ -1,8 +1,11 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::decode::{self, Key};
 use crate::name::Name;
+use crate::problem::Problem;
 use crate::request::Request;
+use crate::schema;
 use crate::window::Window;
 
 /// What is fetched, whoever wants it: metrics that ask the same thing share one.
@@ -19,6 +22,13 @@ pub struct Fetch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
 }
+
+const FETCH: &[Key] = &[
+    Key::required("connection", "the API that is asked", schema::name),
+    Key::required("request", "what is asked", schema::request),
+    Key::optional("window", "the dates that are asked for", schema::window),
+    Key::optional("zone", "the zone of dates in templates", schema::line),
+];
 
 impl Fetch {
     pub(crate) fn new(
@@ -41,9 +51,26 @@ impl Fetch {
         canonical(&serde_json::to_value(self).unwrap_or(Value::Null))
     }
 
-    /// Returns the document that [`Fetch::from_document`] reads.
+    /// Returns its JSON form, defaults left out.
     pub fn to_document(&self) -> Value {
         serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+
+    /// Reads its JSON form.
+    pub fn from_document(document: &Value) -> Result<Self, Vec<Problem>> {
+        crate::bundle::read_document(document, |decoder, place| {
+            let fields = decoder.object(place, FETCH, "a fetch")?;
+            Some(Self {
+                connection: fields.get("connection").and_then(|p| decoder.name(&p))?,
+                request: fields
+                    .get("request")
+                    .and_then(|p| decode::request(decoder, &p))?,
+                window: fields
+                    .get("window")
+                    .and_then(|p| decode::window(decoder, &p)),
+                zone: fields.get("zone").and_then(|p| decoder.zone(&p)),
+            })
+        })
     }
 }
 

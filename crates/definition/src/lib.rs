@@ -8,27 +8,36 @@ mod auth;
 mod bundle;
 mod connection;
 mod dataset;
+mod decode;
 mod fetch;
 mod granularity;
+mod json;
 mod metric;
 mod name;
+mod node;
 mod pagination;
 mod problem;
 mod request;
 mod schedule;
+mod schema;
 mod selection;
 mod span;
 /// Placeholders in requests: checked strictly, rendered within bounds.
 pub mod template;
+mod validate;
 /// The dates a run asks for.
 pub mod window;
 mod words;
+mod yaml;
 /// Time zones by IANA name.
 pub mod zone;
 
 pub use aggregation::{Aggregation, MetricType, OverTime};
 pub use auth::{Auth, Credential, TextOrSecret};
-pub use bundle::{Bundle, Definition, Kind, Known, Located, NothingKnown, json_schema, parse};
+pub use bundle::{
+    Bundle, Definition, Kind, Known, Located, MAX_BUNDLE_BYTES, MAX_DEFINITIONS, NothingKnown,
+    parse,
+};
 pub use connection::{Connection, RateLimit};
 pub use dataset::Dataset;
 pub use fetch::Fetch;
@@ -42,6 +51,7 @@ pub use pagination::{Cursor, NextUrl, Offset, PageNumber, Pagination, Placement}
 pub use problem::{Problem, Severity};
 pub use request::{Method, QueryValue, Request, ResponseFormat};
 pub use schedule::Schedule;
+pub use schema::json_schema;
 pub use selection::{
     DateFormat, DateSelect, Format, FormatStyle, Missing, NumberFormat, Records, Select, ValuePage,
     ValueSelect,

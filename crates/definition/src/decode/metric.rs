@@ -1,0 +1,460 @@
+use super::{Decoder, Fields, Key, Place, TITLE, TextRule};
+use crate::aggregation::{Aggregation, MetricType, OverTime};
+use crate::dataset::Dataset;
+use crate::granularity::Granularity;
+use crate::metric::{Covers, Metric, Ratio, Scope, Trend, WEEKDAYS};
+use crate::name::Name;
+use crate::node::Content;
+use crate::request::Request;
+use crate::schedule::Schedule;
+use crate::schema;
+use crate::selection::{Format, FormatStyle};
+use crate::window::Window;
+
+pub(crate) const METRIC: &[Key] = &[
+    Key::optional("kind", "`metric`", || schema::constant("metric")),
+    Key::required("name", "the name people and programs use", schema::name),
+    Key::optional("title", "what people call it", schema::line),
+    Key::optional("description", "what it is", schema::text),
+    Key::optional("owner", "who answers for it", schema::line),
+    Key::optional("tags", "what it is found by, at most 32", schema::tags),
+    Key::optional(
+        "connection",
+        "the connection of its own request",
+        schema::name,
+    ),
+    Key::optional(
+        "dataset",
+        "the dataset it reads, instead of a request of its own",
+        schema::name,
+    ),
+    Key::optional("request", "its own request", schema::request),
+    Key::optional(
+        "window",
+        "the dates its own request asks for",
+        schema::window,
+    ),
+    Key::optional(
+        "select",
+        "what is clicked in the answer; the expression is generated from it",
+        schema::select,
+    ),
+    Key::optional(
+        "expression",
+        "JSONata that replaces what is generated from `select`",
+        schema::expression,
+    ),
+    Key::optional(
+        "scope",
+        "what an expression sees: page (the default) or run",
+        || schema::words(Scope::WORDS),
+    ),
+    Key::optional(
+        "type",
+        "events (the default with a date), levels (without), periods or running_total",
+        || schema::words(MetricType::WORDS),
+    ),
+    Key::optional(
+        "aggregation",
+        "how the values of a bucket become one number (sum)",
+        || schema::words(Aggregation::WORDS),
+    ),
+    Key::optional(
+        "over_time",
+        "levels only: how syncs join in a longer range (last)",
+        || schema::words(OverTime::WORDS),
+    ),
+    Key::optional(
+        "resolution",
+        "the smallest interval that is kept (hour)",
+        || schema::words(RESOLUTIONS),
+    ),
+    Key::optional(
+        "unit",
+        "what the number is counted in, such as USD",
+        schema::line,
+    ),
+    Key::optional("format", "how the number is shown", schema::format),
+    Key::optional(
+        "favourable_trend",
+        "which way is good: up (the default) or down",
+        || schema::words(Trend::WORDS),
+    ),
+    Key::optional(
+        "schedule",
+        "when it is fetched; every hour when neither it nor its dataset says",
+        schema::schedule,
+    ),
+    Key::optional(
+        "timezone",
+        "the IANA zone of its buckets (UTC)",
+        schema::line,
+    ),
+    Key::optional(
+        "week_start",
+        "the first day of its weeks (monday)",
+        schema::weekday,
+    ),
+    Key::optional(
+        "covers",
+        "without a window: whether older records not in a run stay (recent) or are gone (all)",
+        || schema::words(Covers::WORDS),
+    ),
+    Key::optional(
+        "reject_limit",
+        "the share of rejected rows beyond which its part of a run fails (\"50%\")",
+        schema::ratio,
+    ),
+    Key::later("keep"),
+    Key::later("formula"),
+    Key::optional("paused", "whether it rests", schema::boolean),
+];
+
+pub(crate) const DATASET: &[Key] = &[
+    Key::optional("kind", "`dataset`", || schema::constant("dataset")),
+    Key::required("name", "the name metrics use", schema::name),
+    Key::optional("title", "what people call it", schema::line),
+    Key::optional("description", "what it is", schema::text),
+    Key::required("connection", "the connection it asks", schema::name),
+    Key::required("request", "what it asks", schema::request),
+    Key::optional("window", "the dates it asks for", schema::window),
+    Key::optional(
+        "schedule",
+        "when it asks, besides its metrics' own schedules",
+        schema::schedule,
+    ),
+    Key::optional(
+        "timezone",
+        "the IANA zone of its templates and its cron (UTC)",
+        schema::line,
+    ),
+    Key::optional(
+        "records",
+        "the records of metrics that select none",
+        schema::records,
+    ),
+    Key::optional(
+        "where",
+        "the filter of metrics that have none",
+        schema::expression,
+    ),
+    Key::optional("date", "the date of metrics that select none", schema::date),
+    Key::optional(
+        "key",
+        "the key of metrics that select none",
+        schema::expression,
+    ),
+    Key::later("parent"),
+    Key::optional("paused", "whether it rests", schema::boolean),
+];
+
+pub(crate) const WINDOW: &[Key] = &[
+    Key::required("last", "how far back to ask", schema::span),
+    Key::optional(
+        "step",
+        "how much to ask for at a time; one step is one run",
+        schema::span,
+    ),
+    Key::optional(
+        "lookback",
+        "after a success, how far before it to ask again; absent: `last` every time",
+        schema::span,
+    ),
+];
+
+pub(crate) const SCHEDULE: &[Key] = &[
+    Key::optional(
+        "every",
+        "the time between syncs, from 60s to 31d",
+        schema::span,
+    ),
+    Key::optional(
+        "cron",
+        "five fields, in the zone of the metric or dataset",
+        schema::line,
+    ),
+];
+
+pub(crate) const FORMAT: &[Key] = &[
+    Key::optional(
+        "style",
+        "number (the default), currency, percent or duration",
+        || schema::words(FormatStyle::WORDS),
+    ),
+    Key::optional("decimals", "how many decimals", || schema::integer(0, 12)),
+];
+
+/// A resolution is any granularity but `all`, which would keep one bucket for ever.
+pub(crate) const RESOLUTIONS: &[&str] = &["hour", "day", "week", "month", "quarter", "year"];
+
+const TAGS: usize = 32;
+
+pub(crate) fn metric(decoder: &mut Decoder, place: &Place<'_>) -> Option<Metric> {
+    let fields = decoder.object(place, METRIC, "a metric")?;
+    let f = &fields;
+    Some(Metric {
+        name: f
+            .get("name")
+            .and_then(|p| decoder.name(&p))
+            .unwrap_or_else(Name::placeholder),
+        title: f.get("title").and_then(|p| decoder.text(&p, TITLE)),
+        description: f
+            .get("description")
+            .and_then(|p| decoder.text(&p, TextRule::Lines(10_000))),
+        owner: f.get("owner").and_then(|p| decoder.text(&p, TITLE)),
+        tags: f.get("tags").map(|p| tags(decoder, &p)).unwrap_or_default(),
+        connection: f.get("connection").and_then(|p| decoder.name(&p)),
+        dataset: f.get("dataset").and_then(|p| decoder.name(&p)),
+        request: f.get("request").and_then(|p| super::request(decoder, &p)),
+        window: f.get("window").and_then(|p| window(decoder, &p)),
+        select: f
+            .get("select")
+            .and_then(|p| super::selection::select(decoder, &p))
+            .unwrap_or_default(),
+        expression: f.get("expression").and_then(|p| decoder.expression(&p)),
+        scope: word(
+            decoder,
+            f,
+            "scope",
+            Scope::WORDS,
+            "definition.scope",
+            Scope::parse,
+        )
+        .unwrap_or(Scope::Page),
+        metric_type: word(
+            decoder,
+            f,
+            "type",
+            MetricType::WORDS,
+            "definition.type_unknown",
+            MetricType::parse,
+        ),
+        aggregation: word(
+            decoder,
+            f,
+            "aggregation",
+            Aggregation::WORDS,
+            "definition.aggregation",
+            Aggregation::parse,
+        )
+        .unwrap_or(Aggregation::Sum),
+        over_time: word(
+            decoder,
+            f,
+            "over_time",
+            OverTime::WORDS,
+            "definition.over_time",
+            OverTime::parse,
+        ),
+        resolution: word(
+            decoder,
+            f,
+            "resolution",
+            RESOLUTIONS,
+            "definition.resolution",
+            resolution,
+        )
+        .unwrap_or(Granularity::Hour),
+        unit: f
+            .get("unit")
+            .and_then(|p| decoder.text(&p, TextRule::Line(60))),
+        format: f.get("format").and_then(|p| format(decoder, &p)),
+        favourable_trend: word(
+            decoder,
+            f,
+            "favourable_trend",
+            Trend::WORDS,
+            "definition.trend",
+            Trend::parse,
+        )
+        .unwrap_or(Trend::Up),
+        schedule: f.get("schedule").and_then(|p| schedule(decoder, &p)),
+        timezone: f.get("timezone").and_then(|p| decoder.zone(&p)),
+        week_start: f
+            .get("week_start")
+            .and_then(|p| weekday(decoder, &p))
+            .unwrap_or(jiff::civil::Weekday::Monday),
+        covers: word(
+            decoder,
+            f,
+            "covers",
+            Covers::WORDS,
+            "definition.covers",
+            Covers::parse,
+        )
+        .unwrap_or(Covers::Recent),
+        reject_limit: f
+            .get("reject_limit")
+            .and_then(|p| ratio(decoder, &p))
+            .unwrap_or(Ratio::HALF),
+        paused: f
+            .get("paused")
+            .and_then(|p| decoder.boolean(&p))
+            .unwrap_or_default(),
+    })
+}
+
+pub(crate) fn dataset(decoder: &mut Decoder, place: &Place<'_>) -> Option<Dataset> {
+    let fields = decoder.object(place, DATASET, "a dataset")?;
+    let f = &fields;
+    Some(Dataset {
+        name: f
+            .get("name")
+            .and_then(|p| decoder.name(&p))
+            .unwrap_or_else(Name::placeholder),
+        title: f.get("title").and_then(|p| decoder.text(&p, TITLE)),
+        description: f
+            .get("description")
+            .and_then(|p| decoder.text(&p, TextRule::Lines(10_000))),
+        connection: f
+            .get("connection")
+            .and_then(|p| decoder.name(&p))
+            .unwrap_or_else(Name::placeholder),
+        request: f
+            .get("request")
+            .and_then(|p| super::request(decoder, &p))
+            .unwrap_or_else(Request::default),
+        window: f.get("window").and_then(|p| window(decoder, &p)),
+        schedule: f.get("schedule").and_then(|p| schedule(decoder, &p)),
+        timezone: f.get("timezone").and_then(|p| decoder.zone(&p)),
+        records: f
+            .get("records")
+            .and_then(|p| super::selection::records(decoder, &p)),
+        where_: f.get("where").and_then(|p| decoder.expression(&p)),
+        date: f
+            .get("date")
+            .and_then(|p| super::selection::date(decoder, &p)),
+        key: f.get("key").and_then(|p| decoder.expression(&p)),
+        paused: f
+            .get("paused")
+            .and_then(|p| decoder.boolean(&p))
+            .unwrap_or_default(),
+    })
+}
+
+fn word<T>(
+    decoder: &mut Decoder,
+    fields: &Fields<'_>,
+    key: &str,
+    words: &[&str],
+    code: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
+    fields
+        .get(key)
+        .and_then(|place| decoder.word(&place, words, code, parse))
+}
+
+fn resolution(word: &str) -> Option<Granularity> {
+    Granularity::parse(word).filter(|granularity| *granularity != Granularity::All)
+}
+
+fn tags(decoder: &mut Decoder, place: &Place<'_>) -> Vec<String> {
+    if !matches!(place.node.content, Content::List(_)) {
+        decoder.wrong_type(place, "an array of texts");
+        return Vec::new();
+    }
+    let items = place.items();
+    if items.len() > TAGS {
+        decoder.problem(
+            place,
+            "definition.too_many_tags",
+            format!("{} tags; at most {TAGS}", items.len()),
+        );
+    }
+    items
+        .iter()
+        .filter_map(|item| decoder.scalar(item, TextRule::Line(60)))
+        .collect()
+}
+
+pub(crate) fn window(decoder: &mut Decoder, place: &Place<'_>) -> Option<Window> {
+    let fields = decoder.object(place, WINDOW, "a window such as { last: 90d }")?;
+    let mut span = |key| {
+        fields
+            .get(key)
+            .and_then(|p| decoder.span(&p, "definition.window"))
+    };
+    let (last, step, lookback) = (span("last"), span("step"), span("lookback"));
+    Some(Window {
+        last: last?,
+        step,
+        lookback,
+    })
+}
+
+fn schedule(decoder: &mut Decoder, place: &Place<'_>) -> Option<Schedule> {
+    let fields = decoder.object(place, SCHEDULE, "{ every: 1h } or { cron: \"0 3 * * *\" }")?;
+    match (fields.get("every"), fields.get("cron")) {
+        (Some(every), None) => {
+            let span = decoder.span(&every, "definition.interval")?;
+            if !Schedule::is_interval(span) {
+                let message = format!("{span} is not from 60s to 31d, in s, m, h, d or w");
+                decoder.problem(&every, "definition.interval", message).hint =
+                    Some("for calendar months write a cron such as \"0 3 1 * *\"".to_owned());
+            }
+            Some(Schedule::Every(span))
+        }
+        (None, Some(cron)) => decoder.text(&cron, TextRule::Line(200)).map(Schedule::Cron),
+        (Some(_), Some(cron)) => {
+            decoder.problem(
+                &cron,
+                "definition.schedule",
+                "`every` and `cron` exclude one another",
+            );
+            None
+        }
+        (None, None) => {
+            decoder.problem(place, "definition.schedule", "needs `every` or `cron`");
+            None
+        }
+    }
+}
+
+fn format(decoder: &mut Decoder, place: &Place<'_>) -> Option<Format> {
+    let fields = decoder.object(
+        place,
+        FORMAT,
+        "a format such as { style: currency, decimals: 2 }",
+    )?;
+    Some(Format {
+        style: word(
+            decoder,
+            &fields,
+            "style",
+            FormatStyle::WORDS,
+            "definition.format",
+            FormatStyle::parse,
+        )
+        .unwrap_or(FormatStyle::Number),
+        decimals: fields
+            .get("decimals")
+            .and_then(|p| decoder.small(&p, 0, 12, "definition.format")),
+    })
+}
+
+fn weekday(decoder: &mut Decoder, place: &Place<'_>) -> Option<jiff::civil::Weekday> {
+    let words: Vec<&str> = WEEKDAYS.iter().map(|(word, _)| *word).collect();
+    decoder.word(place, &words, "definition.week_start", |text| {
+        WEEKDAYS
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, day)| *day)
+    })
+}
+
+fn ratio(decoder: &mut Decoder, place: &Place<'_>) -> Option<Ratio> {
+    let found = match &place.node.content {
+        Content::Number(number, _) => number.as_f64().and_then(Ratio::new),
+        Content::Text(text) => Ratio::parse(text),
+        _ => None,
+    };
+    if found.is_none() {
+        decoder.problem(
+            place,
+            "definition.reject_limit",
+            "expected a share such as \"50%\" or 0.5, from 0 to 1",
+        );
+    }
+    found
+}

@@ -1,0 +1,222 @@
+use serde_json::{Map, Value, json};
+
+use crate::auth::Auth;
+use crate::decode::{self, Key, Status};
+use crate::metric::WEEKDAYS;
+use crate::name::Name;
+use crate::pagination::Pagination;
+use crate::request::ResponseFormat;
+
+/// Returns the JSON Schema (2020-12) of one document of a bundle, for editors.
+///
+/// It is made from the same key tables the decoder reads by, so what it lists is what is read.
+pub fn json_schema() -> Value {
+    let reference = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://tidemark.dev/schema/v1/definition.json",
+        "title": "Tidemark definition",
+        "description": "One connection, dataset or metric. A YAML file holds several, separated by `---`.",
+        "oneOf": [reference("connection"), reference("dataset"), reference("metric")],
+        "$defs": {
+            "connection": document(decode::CONNECTION, "One remote API: its address, credentials and limits."),
+            "dataset": document(decode::DATASET, "One request, its pages and its schedule; several metrics may read it."),
+            "metric": document(decode::METRIC, "A number that is kept over time."),
+            "request": object(decode::REQUEST, "What to ask of the API, with placeholders."),
+            "select": object(decode::SELECT, "What is clicked in an answer."),
+            "window": object(decode::WINDOW, "The dates a request asks for."),
+            "schedule": object(decode::SCHEDULE, "When something is fetched: `every` or `cron`."),
+            "pagination": pagination_shape(),
+        }
+    })
+}
+
+fn document(keys: &[Key], about: &str) -> Value {
+    let mut schema = object(keys, about);
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.insert(0, json!("kind"));
+    }
+    schema
+}
+
+/// An object of a key table: strict, described, without what is not read yet.
+fn object(keys: &[Key], about: &str) -> Value {
+    let mut properties = Map::new();
+    for key in keys.iter().filter(|key| key.status != Status::Later) {
+        let mut shape = (key.shape)();
+        if let Value::Object(fields) = &mut shape {
+            fields.insert("description".to_owned(), json!(key.about));
+        }
+        properties.insert(key.name.to_owned(), shape);
+    }
+    let required: Vec<&str> = keys
+        .iter()
+        .filter(|key| key.status == Status::Required)
+        .map(|key| key.name)
+        .collect();
+    let mut schema = json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
+    if let (false, Value::Object(fields)) = (about.is_empty(), &mut schema) {
+        fields.insert("description".to_owned(), json!(about));
+    }
+    schema
+}
+
+pub(crate) fn constant(value: impl Into<Value>) -> Value {
+    json!({ "const": value.into() })
+}
+
+pub(crate) fn words(words: &[&str]) -> Value {
+    json!({ "enum": words })
+}
+
+pub(crate) fn name() -> Value {
+    json!({ "type": "string", "pattern": Name::PATTERN })
+}
+
+pub(crate) fn line() -> Value {
+    json!({ "type": "string" })
+}
+
+pub(crate) fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+pub(crate) fn expression() -> Value {
+    json!({ "type": ["string", "number", "boolean"] })
+}
+
+pub(crate) fn boolean() -> Value {
+    json!({ "type": "boolean" })
+}
+
+pub(crate) fn number() -> Value {
+    json!({ "type": "number" })
+}
+
+pub(crate) fn integer(minimum: i64, maximum: i64) -> Value {
+    json!({ "type": "integer", "minimum": minimum, "maximum": maximum })
+}
+
+pub(crate) fn span() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]+(s|m|h|d|w|mo|y)$" })
+}
+
+pub(crate) fn anything() -> Value {
+    json!({})
+}
+
+pub(crate) fn tags() -> Value {
+    json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "maxItems": 32 })
+}
+
+pub(crate) fn texts() -> Value {
+    json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean"] } })
+}
+
+pub(crate) fn query() -> Value {
+    let scalar = json!({ "type": ["string", "number", "boolean", "null"] });
+    json!({ "type": "object", "additionalProperties": { "anyOf": [scalar, { "type": "array", "items": scalar }] } })
+}
+
+pub(crate) fn weekday() -> Value {
+    let words: Vec<&str> = WEEKDAYS.iter().map(|(word, _)| *word).collect();
+    json!({ "enum": words })
+}
+
+pub(crate) fn ratio() -> Value {
+    json!({ "anyOf": [{ "type": "number", "minimum": 0, "maximum": 1 }, { "type": "string", "pattern": "^[0-9.]+ *%?$" }] })
+}
+
+pub(crate) fn request() -> Value {
+    json!({ "$ref": "#/$defs/request" })
+}
+
+pub(crate) fn select() -> Value {
+    json!({ "$ref": "#/$defs/select" })
+}
+
+pub(crate) fn window() -> Value {
+    json!({ "$ref": "#/$defs/window" })
+}
+
+pub(crate) fn schedule() -> Value {
+    json!({ "$ref": "#/$defs/schedule" })
+}
+
+pub(crate) fn pagination() -> Value {
+    json!({ "$ref": "#/$defs/pagination" })
+}
+
+pub(crate) fn rate_limit() -> Value {
+    object(decode::RATE_LIMIT, "")
+}
+
+pub(crate) fn format() -> Value {
+    object(decode::FORMAT, "")
+}
+
+pub(crate) fn response() -> Value {
+    json!({ "anyOf": [words(ResponseFormat::WORDS), object(decode::RESPONSE, "")] })
+}
+
+pub(crate) fn records() -> Value {
+    json!({ "anyOf": [
+        expression(),
+        only("entries", &expression()),
+        only("zip", &json!({ "type": "array", "items": expression(), "minItems": 2, "maxItems": 32 })),
+    ] })
+}
+
+pub(crate) fn value() -> Value {
+    json!({ "anyOf": [expression(), object(decode::VALUE, "")] })
+}
+
+pub(crate) fn date() -> Value {
+    json!({ "anyOf": [expression(), object(decode::DATE, "")] })
+}
+
+pub(crate) fn dimensions() -> Value {
+    json!({ "type": "object", "propertyNames": name(), "additionalProperties": expression(), "maxProperties": 16 })
+}
+
+pub(crate) fn auth() -> Value {
+    let credential = object(
+        decode::CREDENTIAL,
+        "A secret by name, and what is written before its value.",
+    );
+    let credentials =
+        json!({ "type": "object", "additionalProperties": credential, "minProperties": 1 });
+    let part =
+        json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, only("secret", &name())] });
+    let basic = json!({
+        "type": "object",
+        "properties": { "username": part, "password": part },
+        "required": ["username", "password"],
+        "additionalProperties": false
+    });
+    json!({ "oneOf": [
+        words(&Auth::WORDS[..1]),
+        only("basic", &basic),
+        only("bearer", &credential),
+        only("header", &credentials),
+        only("query", &credentials),
+    ] })
+}
+
+fn pagination_shape() -> Value {
+    json!({
+        "description": "How the next page is found.",
+        "oneOf": [
+            words(&[Pagination::WORDS[0], Pagination::WORDS[5]]),
+            only("page", &object(decode::PAGE, "Pages have numbers.")),
+            only("offset", &object(decode::OFFSET, "Pages start at a record number.")),
+            only("cursor", &object(decode::CURSOR, "Each page says what to ask for the next one.")),
+            only("next_url", &object(decode::NEXT_URL, "Each page holds the address of the next one.")),
+        ]
+    })
+}
+
+/// An object with exactly one key.
+fn only(key: &str, shape: &Value) -> Value {
+    json!({ "type": "object", "properties": { key: shape }, "required": [key], "additionalProperties": false })
+}

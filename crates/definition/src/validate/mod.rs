@@ -1,0 +1,204 @@
+//! What the types cannot say: addresses, headers, templates, references, and what fits together.
+
+mod address;
+mod graphql;
+mod headers;
+mod metric;
+mod request;
+mod secrets;
+
+use std::collections::HashMap;
+
+use crate::auth::{Auth, Credential, TextOrSecret};
+use crate::bundle::{Bundle, Definition, Kind, Known, Located};
+use crate::connection::Connection;
+use crate::dataset::Dataset;
+use crate::node::join;
+use crate::problem::{Problem, nearest};
+
+/// Checks a definition without looking at others; problems have paths and no places.
+pub(crate) fn alone(located: &Located) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    match &located.definition {
+        Definition::Connection(connection) => check_connection(connection, &mut problems),
+        Definition::Dataset(dataset) => check_dataset(dataset, &mut problems),
+        Definition::Metric(metric) => metric::check(metric, &mut problems),
+    }
+    problems
+}
+
+/// Checks definitions against one another and against what is known.
+pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut seen: HashMap<(Kind, &str), &Located> = HashMap::new();
+    for located in &bundle.definitions {
+        let (kind, name) = (
+            located.definition.kind(),
+            located.definition.name().as_str(),
+        );
+        if let Some(first) = seen.get(&(kind, name)) {
+            let (line, _) = first.position("name");
+            let problem = Problem::new(
+                "definition.name_taken",
+                "name",
+                format!("there are two definitions of the {kind} `{name}`"),
+            );
+            let problem = if line > 0 {
+                problem.hint(format!(
+                    "the first one is in {} on line {line}",
+                    first.source
+                ))
+            } else {
+                problem
+            };
+            problems.push(located.place(problem));
+        } else {
+            seen.insert((kind, name), located);
+        }
+    }
+    let names = |kind| {
+        let names: Vec<&str> = seen
+            .keys()
+            .filter(|(other, _)| *other == kind)
+            .map(|(_, name)| *name)
+            .collect();
+        names
+    };
+    let dataset_of = |name: &str| match seen
+        .get(&(Kind::Dataset, name))
+        .map(|located| &located.definition)
+    {
+        Some(Definition::Dataset(dataset)) => Some(dataset.clone()),
+        _ => known.dataset(name),
+    };
+    let connection_missing = |name: &str, path: &str| {
+        let there =
+            seen.contains_key(&(Kind::Connection, name)) || known.connection(name).is_some();
+        (!there).then(|| {
+            let problem = Problem::new(
+                "definition.connection_unknown",
+                path,
+                format!("there is no connection `{name}`"),
+            );
+            suggest(problem, name, &names(Kind::Connection))
+        })
+    };
+    for located in &bundle.definitions {
+        let mut found = Vec::new();
+        match &located.definition {
+            Definition::Connection(connection) => {
+                if let Some(connector) = connection
+                    .connector
+                    .as_deref()
+                    .filter(|name| !known.connector(name))
+                {
+                    let message = format!(
+                        "the catalogue has no connector {}",
+                        crate::problem::quoted(connector)
+                    );
+                    found.push(
+                        Problem::new("definition.not_yet", "connector", message)
+                            .hint("leave `connector` out and write base_url and auth"),
+                    );
+                }
+            }
+            Definition::Dataset(dataset) => {
+                found.extend(connection_missing(&dataset.connection, "connection"))
+            }
+            Definition::Metric(metric) => {
+                if let Some(connection) = &metric.connection {
+                    found.extend(connection_missing(connection, "connection"));
+                }
+                if let Some(name) = &metric.dataset {
+                    match dataset_of(name) {
+                        Some(dataset) => metric::check_rules(metric, Some(&dataset), &mut found),
+                        None => {
+                            let problem = Problem::new(
+                                "definition.dataset_unknown",
+                                "dataset",
+                                format!("there is no dataset `{name}`"),
+                            );
+                            found.push(suggest(problem, name, &names(Kind::Dataset)));
+                        }
+                    }
+                }
+            }
+        }
+        problems.extend(found.into_iter().map(|problem| located.place(problem)));
+    }
+    problems
+}
+
+fn suggest(problem: Problem, name: &str, names: &[&str]) -> Problem {
+    match nearest(name, names.iter().copied()) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint("define it in the same bundle, or apply it first"),
+    }
+}
+
+fn check_connection(connection: &Connection, problems: &mut Vec<Problem>) {
+    address::check_base_url(&connection.base_url, problems);
+    headers::check(&connection.headers, "headers", problems);
+    for (name, text) in &connection.headers {
+        if let Err(error) = crate::template::check(text) {
+            problems.push(templated(&join("headers", name), error));
+        }
+    }
+    let mut credentials = |kind: &str, all: &indexmap::IndexMap<String, Credential>| {
+        for (name, credential) in all {
+            let path = join(&format!("auth.{kind}"), name);
+            if kind == "header" {
+                headers::check_name(name, &path, problems);
+            } else if name.trim().is_empty() {
+                problems.push(Problem::new(
+                    "definition.auth",
+                    path.clone(),
+                    "a parameter name is needed, this one is empty",
+                ));
+            }
+            check_prefix(credential, &path, problems);
+        }
+    };
+    match &connection.auth {
+        Auth::Header(all) => credentials("header", all),
+        Auth::Query(all) => credentials("query", all),
+        Auth::Bearer(credential) => check_prefix(credential, "auth.bearer", problems),
+        Auth::Basic {
+            password: TextOrSecret::Text(text),
+            ..
+        } if secrets::is_probably_secret(text) => {
+            let message = "a password is written in the definition, shown here as ***";
+            problems.push(
+                Problem::new("definition.secret_in_text", "auth.basic.password", message)
+                    .hint(secrets::CURE),
+            );
+        }
+        Auth::Basic { .. } | Auth::None => {}
+    }
+}
+
+fn check_prefix(credential: &Credential, path: &str, problems: &mut Vec<Problem>) {
+    if let Some(prefix) = &credential.prefix
+        && !headers::is_value(prefix)
+    {
+        problems.push(Problem::new(
+            "definition.header_value",
+            format!("{path}.prefix"),
+            "the prefix holds characters that no header may hold",
+        ));
+    }
+}
+
+fn check_dataset(dataset: &Dataset, problems: &mut Vec<Problem>) {
+    request::check(&dataset.request, dataset.window.as_ref(), problems);
+    if let Some(schedule) = &dataset.schedule {
+        metric::check_schedule(schedule, problems);
+    }
+}
+
+/// Makes a problem of a template error.
+pub(crate) fn templated(path: &str, error: crate::template::TemplateError) -> Problem {
+    let mut problem = Problem::new(error.code, path, error.message);
+    problem.hint = error.hint;
+    problem
+}
