@@ -7,12 +7,13 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `server` | listening, answering, the control routes |
+//! | `server`, `socket` | listening and answering |
+//! | `house` | what the server keeps, and the control routes |
 //! | `api` | which answer belongs to which path: `v3`, `v4`, `generic` |
 //! | `world`, `random` | the records, and the chance they are made from |
 //! | `listing` | which records a page shows, and how a list is written |
 //! | `answer`, `body`, `encode` | what goes back, and how it travels |
-//! | `fault` | what goes wrong on request |
+//! | `fault`, `suffer` | what goes wrong on request, and how it does |
 //! | `ledger`, `truth` | what was served, and what is true |
 //! | `query`, `config` | what was asked |
 
@@ -22,11 +23,14 @@ mod body;
 mod config;
 mod encode;
 mod fault;
+mod house;
 mod ledger;
 mod listing;
 mod query;
 mod random;
 mod server;
+mod socket;
+mod suffer;
 mod truth;
 mod world;
 
