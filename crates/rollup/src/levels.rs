@@ -22,17 +22,21 @@ struct Sample {
 /// Returns the instants of all syncs (or starts of all periods) in `range`, of every series of the metric:
 /// a member that is absent from the last of them is gone.
 pub(crate) fn instants(input: &SeriesInput, rules: &Rules, range: Interval) -> Vec<i64> {
+    let (from, to) = (millis(range.start), millis(range.end));
+    let mut instants = BTreeSet::new();
     match rules.metric_type {
         MetricType::Events | MetricType::RunningTotal => return Vec::new(),
-        MetricType::Levels | MetricType::Periods => {}
+        MetricType::Levels => {
+            instants.extend(
+                input
+                    .syncs
+                    .iter()
+                    .copied()
+                    .filter(|at| (from..to).contains(at)),
+            );
+        }
+        MetricType::Periods => {}
     }
-    let (from, to) = (millis(range.start), millis(range.end));
-    let mut instants: BTreeSet<i64> = input
-        .syncs
-        .iter()
-        .copied()
-        .filter(|at| (from..to).contains(at))
-        .collect();
     for (_, cells) in &input.series {
         instants.extend(within(cells, range).iter().map(|cell| cell.0));
     }

@@ -101,6 +101,9 @@ impl Query {
         if range.start >= range.end {
             return Err(QueryError::Empty);
         }
+        if !rules.samples() {
+            check_nesting(rules.resolution, self.granularity)?;
+        }
         let count = count_of(range, self.granularity);
         if count > MAX_POINTS as u64 {
             return Err(QueryError::TooManyPoints {
@@ -110,7 +113,6 @@ impl Query {
         if rules.samples() {
             return Ok(range);
         }
-        check_nesting(rules.resolution, self.granularity)?;
         if self.is_zone_of(rules) {
             return Ok(if rules.resolution == Granularity::All {
                 range
