@@ -368,6 +368,13 @@ impl Bundle {
             );
         }
         problems.extend(crate::validate::together(self, known));
+        let order = |source: &str| {
+            self.definitions
+                .iter()
+                .position(|located| located.source == source)
+        };
+        problems
+            .sort_by_cached_key(|problem| (order(&problem.source), problem.line, problem.column));
         problems
     }
 

@@ -159,3 +159,175 @@ fn from_second(second: i64) -> Timestamp {
         Timestamp::MAX
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn bucket(granularity: Granularity, zone: &str, at: &str, start: &str, next: &str) {
+        let zone = crate::zone::find(zone).unwrap();
+        let found = granularity.start_of(at.parse().unwrap(), &zone, Weekday::Monday);
+        assert_eq!(found, start.parse().unwrap(), "start of {at}");
+        assert_eq!(
+            granularity.next(found, &zone, Weekday::Monday),
+            next.parse().unwrap(),
+            "end of {at}"
+        );
+    }
+
+    #[test]
+    fn days_follow_the_clocks() {
+        use Granularity::Day;
+        // 23 and 25 hours.
+        bucket(
+            Day,
+            "America/New_York",
+            "2026-03-08T12:00:00Z",
+            "2026-03-08T05:00:00Z",
+            "2026-03-09T04:00:00Z",
+        );
+        bucket(
+            Day,
+            "America/New_York",
+            "2026-11-01T12:00:00Z",
+            "2026-11-01T04:00:00Z",
+            "2026-11-02T05:00:00Z",
+        );
+        // Midnight is skipped (São Paulo 2018) or comes twice (Havana 2025).
+        bucket(
+            Day,
+            "America/Sao_Paulo",
+            "2018-11-04T12:00:00Z",
+            "2018-11-04T03:00:00Z",
+            "2018-11-05T02:00:00Z",
+        );
+        bucket(
+            Day,
+            "America/Havana",
+            "2025-11-02T12:00:00Z",
+            "2025-11-02T04:00:00Z",
+            "2025-11-03T05:00:00Z",
+        );
+        // Midnight falls into a jump that began before it (Toronto 1919).
+        bucket(
+            Day,
+            "America/Toronto",
+            "1919-03-31T12:00:00Z",
+            "1919-03-31T04:30:00Z",
+            "1919-04-01T04:00:00Z",
+        );
+        // A date that never was (Samoa).
+        bucket(
+            Day,
+            "Pacific/Apia",
+            "2011-12-30T09:59:59Z",
+            "2011-12-29T10:00:00Z",
+            "2011-12-30T10:00:00Z",
+        );
+        // Clocks that go back over midnight show the old date again: the new day has begun all the same.
+        bucket(
+            Day,
+            "America/St_Johns",
+            "2010-11-07T03:00:00Z",
+            "2010-11-07T02:30:00Z",
+            "2010-11-08T03:30:00Z",
+        );
+    }
+
+    #[test]
+    fn hours_are_elapsed_hours_on_the_zone_s_clock() {
+        use Granularity::Hour;
+        bucket(
+            Hour,
+            "Asia/Kolkata",
+            "2026-01-01T00:10:00Z",
+            "2025-12-31T23:30:00Z",
+            "2026-01-01T00:30:00Z",
+        );
+        bucket(
+            Hour,
+            "Asia/Kathmandu",
+            "2026-01-01T00:10:00Z",
+            "2025-12-31T23:15:00Z",
+            "2026-01-01T00:15:00Z",
+        );
+        // The repeated hour is two buckets, the skipped one none.
+        bucket(
+            Hour,
+            "America/New_York",
+            "2026-11-01T05:30:00Z",
+            "2026-11-01T05:00:00Z",
+            "2026-11-01T06:00:00Z",
+        );
+        bucket(
+            Hour,
+            "America/New_York",
+            "2026-11-01T06:30:00Z",
+            "2026-11-01T06:00:00Z",
+            "2026-11-01T07:00:00Z",
+        );
+        // Half an hour of summer time cuts one hour short.
+        bucket(
+            Hour,
+            "Australia/Lord_Howe",
+            "2026-10-03T15:15:00Z",
+            "2026-10-03T14:30:00Z",
+            "2026-10-03T15:30:00Z",
+        );
+        bucket(
+            Hour,
+            "Australia/Lord_Howe",
+            "2026-10-03T15:45:00Z",
+            "2026-10-03T15:30:00Z",
+            "2026-10-03T16:00:00Z",
+        );
+        bucket(
+            Hour,
+            "UTC",
+            "1969-12-31T23:59:59.5Z",
+            "1969-12-31T23:00:00Z",
+            "1970-01-01T00:00:00Z",
+        );
+    }
+
+    #[test]
+    fn longer_buckets_follow_the_calendar() {
+        let at = "2024-02-29T12:00:00Z";
+        bucket(
+            Granularity::Week,
+            "UTC",
+            at,
+            "2024-02-26T00:00:00Z",
+            "2024-03-04T00:00:00Z",
+        );
+        bucket(
+            Granularity::Month,
+            "UTC",
+            at,
+            "2024-02-01T00:00:00Z",
+            "2024-03-01T00:00:00Z",
+        );
+        bucket(
+            Granularity::Quarter,
+            "UTC",
+            at,
+            "2024-01-01T00:00:00Z",
+            "2024-04-01T00:00:00Z",
+        );
+        bucket(
+            Granularity::Year,
+            "UTC",
+            at,
+            "2024-01-01T00:00:00Z",
+            "2025-01-01T00:00:00Z",
+        );
+        let sunday =
+            Granularity::Week.start_of(at.parse().unwrap(), &TimeZone::UTC, Weekday::Sunday);
+        assert_eq!(sunday, "2024-02-25T00:00:00Z".parse().unwrap());
+        assert_eq!(
+            Granularity::All.start_of(sunday, &TimeZone::UTC, Weekday::Sunday),
+            Timestamp::MIN
+        );
+    }
+}

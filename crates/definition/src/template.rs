@@ -558,7 +558,7 @@ mod tests {
             "{{ now | }}",
             "{% for i in range(9) %}{% endfor %}",
             "{# a #}",
-            "{{ now | date('%Q') }}",
+            "{{ now | date('%!') }}",
             "{{ 'a' * 999999999 }}",
         ] {
             let error = check(bad).expect_err(bad);

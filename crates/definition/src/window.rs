@@ -118,3 +118,139 @@ pub fn backfill(
     }
     windows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn planned(
+        last: &str,
+        step: Option<&str>,
+        lookback: Option<&str>,
+        success: Option<&str>,
+        coarsest: Granularity,
+    ) -> Vec<String> {
+        let span = |text| Span::parse(text).unwrap();
+        let window = Window {
+            last: span(last),
+            step: step.map(span),
+            lookback: lookback.map(span),
+        };
+        plan(
+            &window,
+            success.map(at),
+            at("2026-03-31T10:20:00Z"),
+            &TimeZone::UTC,
+            coarsest,
+            Weekday::Monday,
+        )
+        .iter()
+        .map(|interval| {
+            format!(
+                "{}..{}",
+                interval.start.strftime("%m-%d %H"),
+                interval.end.strftime("%m-%d %H")
+            )
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_first_sync_asks_for_all_of_it_newest_first() {
+        assert_eq!(
+            planned("3d", None, Some("1d"), None, Granularity::Day),
+            ["03-28 00..04-01 00"]
+        );
+        assert_eq!(
+            planned("70d", Some("30d"), None, None, Granularity::Day),
+            [
+                "03-02 00..04-01 00",
+                "01-31 00..03-02 00",
+                "01-20 00..01-31 00"
+            ]
+        );
+        assert_eq!(
+            planned("1mo", Some("1w"), None, None, Granularity::Month),
+            ["03-01 00..04-01 00", "02-01 00..03-01 00"]
+        );
+    }
+
+    #[test]
+    fn later_syncs_look_back_from_the_last_success() {
+        let day = Granularity::Day;
+        assert_eq!(
+            planned("90d", None, None, Some("2026-03-31T00:00:00Z"), day),
+            ["12-31 00..04-01 00"]
+        );
+        assert_eq!(
+            planned("90d", None, Some("2d"), Some("2026-03-31T00:00:00Z"), day),
+            ["03-28 00..04-01 00"]
+        );
+        // The last window ended with the bucket that was open then, which is asked for again.
+        assert_eq!(
+            planned("90d", None, Some("1s"), Some("2026-04-01T00:00:00Z"), day),
+            ["03-31 00..04-01 00"]
+        );
+        assert_eq!(
+            planned("90d", None, Some("1s"), Some("2026-03-31T00:00:00Z"), day),
+            ["03-30 00..04-01 00"]
+        );
+        assert_eq!(
+            planned(
+                "90d",
+                None,
+                Some("1h"),
+                Some("2026-03-31T10:00:00Z"),
+                Granularity::Hour
+            ),
+            ["03-31 08..03-31 11"]
+        );
+    }
+
+    #[test]
+    fn a_backfill_is_snapped_outward() {
+        let range = Interval::new(at("2026-01-10T05:00:00Z"), at("2026-01-20T00:00:00Z"));
+        let found = backfill(
+            range,
+            None,
+            &TimeZone::UTC,
+            Granularity::Day,
+            Weekday::Monday,
+        );
+        assert_eq!(
+            found,
+            [Interval::new(
+                at("2026-01-10T00:00:00Z"),
+                at("2026-01-20T00:00:00Z")
+            )]
+        );
+        let empty = Interval::new(range.end, range.start);
+        assert_eq!(
+            backfill(
+                empty,
+                None,
+                &TimeZone::UTC,
+                Granularity::Day,
+                Weekday::Monday
+            ),
+            []
+        );
+        let long = Interval::new(Timestamp::MIN, Timestamp::MAX);
+        let step = Some(Span::new(1, crate::span::SpanUnit::Second));
+        assert_eq!(
+            backfill(
+                long,
+                step,
+                &TimeZone::UTC,
+                Granularity::Hour,
+                Weekday::Monday
+            )
+            .len(),
+            MAX_WINDOWS
+        );
+    }
+}
