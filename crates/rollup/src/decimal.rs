@@ -69,6 +69,13 @@ impl Decimal {
             return Some(Self::ZERO);
         }
         let exponent = exponent.checked_add(stripped)?;
+        if i64::try_from(mantissa).is_ok() && (-300..300).contains(&exponent) {
+            // Nearly every number: its first digit cannot be out of range.
+            return Some(Self {
+                mantissa,
+                exponent: i16::try_from(exponent).ok()?,
+            });
+        }
         if mantissa.unsigned_abs() >= 10_u128.pow(MAX_DIGITS) {
             // 39 digits fit an i128 but not a decimal.
             return Self::rounded(
@@ -113,7 +120,8 @@ impl Decimal {
             Some(b'+') => (false, &bytes[1..]),
             _ => (false, bytes),
         };
-        let mut mantissa: u128 = 0;
+        // The first 18 digits are read in 64 bits, which is faster.
+        let (mut mantissa, mut small) = (0_u128, 0_u64);
         let mut kept = 0_u32;
         let mut exponent = 0_i32;
         let (mut next, mut more) = (None, false);
@@ -123,7 +131,12 @@ impl Decimal {
                 b'0'..=b'9' => {
                     seen = true;
                     let digit = u128::from(byte - b'0');
-                    if kept < MAX_DIGITS {
+                    if kept < 18 {
+                        small = small * 10 + u64::from(byte - b'0');
+                        mantissa = u128::from(small);
+                        kept += u32::from(small != 0);
+                        exponent -= i32::from(fraction);
+                    } else if kept < MAX_DIGITS {
                         mantissa = mantissa * 10 + digit;
                         kept += u32::from(mantissa != 0);
                         exponent -= i32::from(fraction);
@@ -163,6 +176,20 @@ impl Decimal {
         if number.abs() < 9.0e15 && number.fract() == 0.0 {
             #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
             return Ok(Self::from(number as i64));
+        }
+        // A decimal of at most 15 digits that names this float is its shortest text: no two such decimals
+        // name the same float. Division rounds once, so it tells whether this one does.
+        for (places, power) in [(1, 1e1), (2, 1e2), (3, 1e3), (4, 1e4)] {
+            let whole = (number * power).round_ties_even();
+            #[expect(
+                clippy::float_cmp,
+                reason = "the same float is asked for, not a near one"
+            )]
+            if whole.abs() < 1e15 && whole != 0.0 && whole / power == number {
+                #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+                return Self::new(i128::from(whole as i64), -places)
+                    .ok_or(DecimalError::OutOfRange);
+            }
         }
         let mut text = ShortText::default();
         fmt::Write::write_fmt(&mut text, format_args!("{number:e}"))

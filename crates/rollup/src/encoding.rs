@@ -253,6 +253,15 @@ impl Input<'_> {
     }
 
     fn wide(&mut self) -> Option<u128> {
+        // Short integers, which nearly all are, in 64 bits.
+        let mut short = 0_u64;
+        for (place, byte) in self.0.iter().take(9).enumerate() {
+            short |= u64::from(byte & 0x7F) << (7 * place);
+            if byte & 0x80 == 0 {
+                self.0 = &self.0[place + 1..];
+                return Some(u128::from(short));
+            }
+        }
         let mut value = 0_u128;
         let mut shift = 0;
         loop {

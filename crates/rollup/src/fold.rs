@@ -74,8 +74,7 @@ pub fn fold_within(
     max_series: usize,
 ) -> Folded {
     let mut folded = Folded::default();
-    let mut places: HashMap<SeriesKey, usize> = HashMap::new();
-    let mut series: Vec<BTreeMap<i64, State>> = Vec::new();
+    let mut table = Table::new(max_series);
     let mut finder = Finder::of(rules);
     let mut sequence = Sequence::default();
     let empty = State::new(rules.aggregation);
@@ -102,25 +101,13 @@ pub fn fold_within(
         } else {
             millis(finder.bucket(at).start)
         };
-        let key = SeriesKey {
-            dimensions: row.dimensions.clone(),
-            unit: row.unit.clone(),
-        };
-        let place = match places.get(&key) {
-            Some(place) => *place,
-            None if series.len() < max_series => {
-                places.insert(key, series.len());
-                series.push(BTreeMap::new());
-                series.len() - 1
-            }
-            None => {
-                folded.overflow_rows += 1;
-                continue;
-            }
+        let Some(place) = table.place(&row) else {
+            folded.overflow_rows += 1;
+            continue;
         };
         sequence.see(at, (row.page, row.index));
         folded.rows += 1;
-        let cells = &mut series[place];
+        let cells = &mut table.cells[place];
         match rules.metric_type {
             MetricType::Periods => put_last(cells, start, &row, at, &empty),
             MetricType::Events | MetricType::Levels | MetricType::RunningTotal => {
@@ -134,11 +121,56 @@ pub fn fold_within(
     folded.earliest = sequence.range.map(|(earliest, _)| earliest);
     folded.latest = sequence.range.map(|(_, latest)| latest);
     folded.order = sequence.order();
-    folded.cells = places
-        .into_iter()
-        .map(|(key, place)| (key, std::mem::take(&mut series[place])))
-        .collect();
+    folded.cells = table.keys.into_iter().zip(table.cells).collect();
     folded
+}
+
+/// The series met so far, each with a place.
+struct Table {
+    keys: Vec<SeriesKey>,
+    cells: Vec<BTreeMap<i64, State>>,
+    places: HashMap<SeriesKey, usize>,
+    most: usize,
+}
+
+/// Up to this many series are looked through one by one, which is faster than hashing.
+const FEW: usize = 8;
+
+impl Table {
+    fn new(most: usize) -> Self {
+        Self {
+            keys: Vec::new(),
+            cells: Vec::new(),
+            places: HashMap::new(),
+            most,
+        }
+    }
+
+    /// Returns the place of the row's series; nothing when it would be one too many.
+    fn place(&mut self, row: &Row) -> Option<usize> {
+        let few = self.keys.iter().take(FEW);
+        let found = few
+            .enumerate()
+            .find(|(_, key)| key.dimensions == row.dimensions && key.unit == row.unit);
+        if let Some((place, _)) = found {
+            return Some(place);
+        }
+        let key = SeriesKey {
+            dimensions: row.dimensions.clone(),
+            unit: row.unit.clone(),
+        };
+        if let Some(place) = self.places.get(&key) {
+            return Some(*place);
+        }
+        let place = self.keys.len();
+        if place >= self.most {
+            return None;
+        }
+        self.places.insert(key.clone(), place);
+        self.keys.push(key);
+        self.cells.push(BTreeMap::new());
+        Some(place)
+    }
 }
 
 /// Keeps one row of a period: the latest by date, then by page and row.
