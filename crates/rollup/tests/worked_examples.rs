@@ -1,4 +1,5 @@
 //! Runs the worked examples of the README.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
 
 use std::collections::BTreeMap;
 
@@ -90,11 +91,12 @@ fn row(line: &str, index: u32) -> Row {
 }
 
 fn lines_of(series: &AnswerSeries, zone: &TimeZone) -> Vec<String> {
-    let mark: String = series
+    let marks: Vec<String> = series
         .dimensions
         .iter()
         .map(|(name, text)| format!("{name}={text} "))
         .collect();
+    let mark = marks.concat();
     let point =
         |start: String, value: Option<Decimal>| format!("= {mark}{start} {}", value.unwrap());
     let days = series

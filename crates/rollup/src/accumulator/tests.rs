@@ -67,7 +67,9 @@ proptest! {
                 .map(|part| state(aggregation, part));
             // ((a b) c) d, and d (c (b a)): associative and commutative.
             let mut left = State::new(aggregation);
-            parts.iter().for_each(|part| left.merge(part));
+            for part in &parts {
+                left.merge(part);
+            }
             let right = parts.iter().fold(State::new(aggregation), |after, part| {
                 let mut part = part.clone();
                 part.merge(&after);
@@ -245,13 +247,13 @@ fn golden_states_of_every_version_decode_to_the_same_answers() {
         let built = state(aggregation, &rows);
         let path = folder.join(format!("v1_{name}.hex"));
         if std::env::var_os("ROLLUP_GOLDEN").is_some() && !path.exists() {
-            let hex: String = built
+            let hex: Vec<String> = built
                 .encode()
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect();
             std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(&path, hex + "\n").unwrap();
+            std::fs::write(&path, hex.concat() + "\n").unwrap();
         }
         let hex = std::fs::read_to_string(&path).unwrap();
         let bytes: Vec<u8> = hex
