@@ -1,1 +1,49 @@
-//! Whole-system tests.
+//! What the whole-system tests share: the built binary, processes ended by handle, a command line
+//! and a plain NATS client.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot set up its house must end there"
+)]
+
+mod command_line;
+mod definitions;
+mod hearing;
+mod process;
+mod standalone;
+
+pub use command_line::{CommandLine, Said};
+pub use definitions::{cursor_metric, numbered_metric};
+pub use hearing::Hearing;
+pub use process::{Process, binary};
+pub use standalone::Standalone;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Conditions in tests come true within this, or the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` gives something.
+pub async fn eventually<T, F, Fut>(what: &str, condition: F) -> T
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Installs the TLS provider of the test process, as the binary does for itself.
+pub fn crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
