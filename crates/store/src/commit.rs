@@ -1,9 +1,22 @@
 //! The one transaction in which a run becomes visible.
 
+use std::collections::{BTreeMap, HashMap};
+
 use crate::Store;
+use crate::database::{Tx, Value, values};
 use crate::error::{Error, Result};
-use crate::points::{Cell, CellChange, Coverage};
-use crate::runs::{Interval, MetricOutcome, RejectedSample, Run, RunEnd, RunState};
+use crate::points::{self, Cell, CellChange, Coverage, next_version};
+use crate::runs::{
+    self, Interval, MetricOutcome, Outcome, REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunEnd,
+    RunState,
+};
+use crate::workspaces::EPOCH_SETTING;
+use crate::{Point, identity};
+
+/// How many series a metric may have unless [`SERIES_LIMIT_SETTING`] says otherwise.
+pub const SERIES_LIMIT: i64 = 10_000;
+/// The setting that overrides [`SERIES_LIMIT`].
+pub const SERIES_LIMIT_SETTING: &str = "limit.series_per_metric";
 
 /// A metric as locked by a [`Commit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,22 +34,66 @@ pub struct CommitMetric {
 /// What [`Commit::replace`] or [`Commit::insert_samples`] really changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replaced {
-    /// Changed cells, old and new, by start and series key.
+    /// Changed cells, old and new, by start and series key. Where only `partial` changed, both
+    /// states are there and equal.
     pub changes: Vec<CellChange>,
-    /// Series refused because the metric has as many as it may.
+    /// New series refused because the metric has as many as it may.
     pub overflow: u64,
 }
 
 /// An open transaction that holds the dataset's row and then its metrics' rows, in name order.
 ///
-/// Nothing is visible before [`Commit::commit`]; dropping it leaves nothing behind.
-pub struct Commit {}
+/// Nothing is visible before [`Commit::commit`]; dropping it leaves nothing behind. On SQLite it
+/// is also the one writer: do the thinking before, and hold it for the writing only.
+pub struct Commit {
+    tx: Tx,
+    now: i64,
+    epoch: i64,
+    series_limit: usize,
+    run: Run,
+    metrics: Vec<CommitMetric>,
+    held: HashMap<String, Held>,
+}
+
+/// What the transaction knows of one metric.
+struct Held {
+    id: i64,
+    version: i64,
+    series: Option<Series>,
+}
+
+/// The series of a metric, both ways.
+#[derive(Default)]
+struct Series {
+    keys: HashMap<i64, String>,
+    ids: HashMap<String, i64>,
+}
 
 impl Store {
     /// Begins the commit of a run; `None` when the run has ended, so that a repeated delivery changes
     /// nothing. A run of an earlier epoch of the dataset is ended as superseded here.
     pub async fn begin_commit(&self, ws: &str, dataset: &str, run: &str) -> Result<Option<Commit>> {
-        Err(Error::NotYet("begin_commit"))
+        let step = "begin a commit";
+        let mut tx = self.database.begin(step).await?;
+        let Some(epoch) = lock_dataset(&mut tx, ws, dataset).await? else {
+            return Ok(None);
+        };
+        let Some(run) = lock_run(&mut tx, ws, dataset, run).await? else {
+            return Ok(None);
+        };
+        if run.state.is_ended() {
+            return Ok(None);
+        }
+        if run.epoch != epoch {
+            let end = RunEnd {
+                error: Some(EARLIER_EPOCH.into()),
+                ..RunEnd::default()
+            };
+            runs::finish(&mut tx, ws, &run.id, RunState::Superseded, &end).await?;
+            tx.commit(step).await?;
+            return Ok(None);
+        }
+        Commit::hold(tx, run).await.map(Some)
     }
 
     /// Begins a recompute from a final run of the dataset's present epoch: the same locks, so that it
@@ -48,34 +105,60 @@ impl Store {
         dataset: &str,
         run: &str,
     ) -> Result<Option<Commit>> {
-        Err(Error::NotYet("begin_recompute"))
+        let mut tx = self.database.begin("begin a recompute").await?;
+        let Some(epoch) = lock_dataset(&mut tx, ws, dataset).await? else {
+            return Ok(None);
+        };
+        let Some(run) = lock_run(&mut tx, ws, dataset, run).await? else {
+            return Ok(None);
+        };
+        if run.state != RunState::Final || run.epoch != epoch {
+            return Ok(None);
+        }
+        Commit::hold(tx, run).await.map(Some)
     }
 }
+
+const EARLIER_EPOCH: &str = r#"{"code":"run.superseded","message":"the request or its origin changed while the run was open"}"#;
 
 impl Commit {
     /// The run being committed.
     pub fn run(&self) -> &Run {
-        unreachable_run()
+        &self.run
     }
 
     /// The dataset's metrics, by name, locked.
     pub fn metrics(&self) -> &[CommitMetric] {
-        &[]
+        &self.metrics
     }
 
     /// The store's clock when the transaction began.
     pub fn now(&self) -> i64 {
-        0
+        self.now
     }
 
-    /// Reads a metric's coverage.
+    /// Reads a metric's coverage, by start.
     pub async fn coverage(&mut self, metric: &str) -> Result<Vec<Coverage>> {
-        Err(Error::NotYet("coverage"))
+        let id = held(&mut self.held, metric)?.id;
+        points::coverage(&mut self.tx, id).await
     }
 
     /// Reads a metric's cells that start in `[from, to)`, by start and series.
     pub async fn cells(&mut self, metric: &str, from: i64, to: i64) -> Result<Vec<Cell>> {
-        Err(Error::NotYet("cells"))
+        let held = held(&mut self.held, metric)?;
+        let cells = points::packed_cells(&mut self.tx, held.id, from, to).await?;
+        let series = series(&mut self.tx, held).await?;
+        let mut cells: Vec<Cell> = cells
+            .into_iter()
+            .map(|cell| Cell {
+                series: series.keys.get(&cell.series).cloned().unwrap_or_default(),
+                start: cell.point.start,
+                state: cell.point.state,
+                partial: cell.point.partial,
+            })
+            .collect();
+        cells.sort_by(|a, b| (a.start, &a.series).cmp(&(b.start, &b.series)));
+        Ok(cells)
     }
 
     /// Replaces what is stored in `intervals` by `cells`: equal cells stay untouched, missing ones are
@@ -86,81 +169,433 @@ impl Commit {
         intervals: &[Interval],
         cells: &[Cell],
     ) -> Result<Replaced> {
-        Err(Error::NotYet("replace"))
+        let intervals = merge(intervals);
+        let is_inside = |start| intervals.iter().any(|i| i.start <= start && start < i.end);
+        if !cells.iter().all(|cell| is_inside(cell.start)) {
+            return Err(Error::Invalid(
+                "a cell lies outside of what is replaced".into(),
+            ));
+        }
+        let held = held(&mut self.held, metric)?;
+        let mut old: BTreeMap<(i64, i64), Point> = BTreeMap::new();
+        for interval in &intervals {
+            for cell in
+                points::packed_cells(&mut self.tx, held.id, interval.start, interval.end).await?
+            {
+                old.insert((cell.point.start, cell.series), cell.point);
+            }
+        }
+        write(&mut self.tx, held, self.series_limit, old, cells).await
     }
 
-    /// Adds one sync of a level: its instant and its samples (cells that start then or, for samples with their
-    /// own instants, elsewhere). A sync of the same instant is replaced.
+    /// Adds one sync of a level: its instant, and its samples (cells that start at that instant).
+    /// A sync of the same instant is replaced, so that a repeat changes nothing.
     pub async fn insert_samples(
         &mut self,
         metric: &str,
         at: i64,
         cells: &[Cell],
     ) -> Result<Replaced> {
-        Err(Error::NotYet("insert_samples"))
+        let replaced = self
+            .replace(
+                metric,
+                &[Interval {
+                    start: at,
+                    end: at + 1,
+                }],
+                cells,
+            )
+            .await?;
+        let id = held(&mut self.held, metric)?.id;
+        let sql = "INSERT INTO syncs (metric_id, at) VALUES ($1, $2) ON CONFLICT (metric_id, at) DO NOTHING";
+        self.tx.run("add a sync", sql, values![id, at]).await?;
+        Ok(replaced)
     }
 
-    /// Makes `coverage` the metric's whole coverage.
+    /// Makes `coverage` the metric's whole coverage; only what differs is written.
     pub async fn set_coverage(&mut self, metric: &str, coverage: &[Coverage]) -> Result<()> {
-        Err(Error::NotYet("set_coverage"))
+        let step = "write coverage";
+        let id = held(&mut self.held, metric)?.id;
+        let old: BTreeMap<i64, Coverage> = self
+            .coverage(metric)
+            .await?
+            .into_iter()
+            .map(|c| (c.start, c))
+            .collect();
+        let new: BTreeMap<i64, &Coverage> = coverage.iter().map(|c| (c.start, c)).collect();
+        if new.len() != coverage.len() {
+            return Err(Error::Invalid(
+                "two intervals of coverage start at one instant".into(),
+            ));
+        }
+        let gone: Vec<i64> = old
+            .keys()
+            .filter(|start| !new.contains_key(start))
+            .copied()
+            .collect();
+        if !gone.is_empty() {
+            let sql = "DELETE FROM coverage WHERE metric_id = $1 AND start_at §in($2)";
+            self.tx.run(step, sql, values![id, gone]).await?;
+        }
+        let changed = new
+            .values()
+            .filter(|c| old.get(&c.start) != Some(**c))
+            .map(|c| values![id, c.start, c.end, c.as_of, &c.run, c.revision, c.complete])
+            .collect();
+        let sql = "INSERT INTO coverage (metric_id, start_at, end_at, as_of, run, revision, complete) \
+                   VALUES §values ON CONFLICT (metric_id, start_at) DO UPDATE SET end_at = excluded.end_at, \
+                   as_of = excluded.as_of, run = excluded.run, revision = excluded.revision, \
+                   complete = excluded.complete";
+        self.tx.many(step, sql, &[], changed).await.map(drop)
     }
 
     /// Raises the version of the metric's data and returns it: `epoch × 10^12 + n`.
     pub async fn bump_version(&mut self, metric: &str) -> Result<i64> {
-        Err(Error::NotYet("bump_version"))
+        let held = held(&mut self.held, metric)?;
+        held.version = next_version(held.version, self.epoch);
+        let sql = "UPDATE metrics SET version = $2 WHERE id = $1";
+        self.tx
+            .run("raise a version", sql, values![held.id, held.version])
+            .await?;
+        Ok(held.version)
     }
 
     /// Queues the announcement of a version.
     pub async fn outbox(&mut self, metric: &str, version: i64, payload: &str) -> Result<()> {
-        Err(Error::NotYet("outbox"))
+        let sql = "INSERT INTO outbox (workspace, metric, version, created_at, payload) \
+                   VALUES ($1, $2, $3, $4, $5)";
+        let values = values![&self.run.workspace, metric, version, self.now, payload];
+        self.tx
+            .run("queue an announcement", sql, values)
+            .await
+            .map(drop)
     }
 
-    /// Records what the run did to a metric, with at most 20 rejected samples; `at` is filled in here.
+    /// Records what the run did to a metric, with at most [`REJECTED_SAMPLES_KEPT`] rejected samples.
+    /// A record of the same run, metric and revision is replaced; `at` is filled in here, and
+    /// `version` where it is 0.
     pub async fn metric_outcome(
         &mut self,
         outcome: &MetricOutcome,
         rejected: &[RejectedSample],
     ) -> Result<()> {
-        Err(Error::NotYet("metric_outcome"))
+        let step = "record an outcome";
+        let held = held(&mut self.held, &outcome.metric)?;
+        let version = if outcome.version == 0 {
+            held.version
+        } else {
+            outcome.version
+        };
+        let sql = "INSERT INTO outcomes (run, metric, revision, outcome, rows_used, rejected, changed, overflow, \
+                   version, at, error) VALUES §values ON CONFLICT (run, metric, revision) DO UPDATE SET \
+                   outcome = excluded.outcome, rows_used = excluded.rows_used, rejected = excluded.rejected, \
+                   changed = excluded.changed, overflow = excluded.overflow, version = excluded.version, \
+                   at = excluded.at, error = excluded.error";
+        let row = values![
+            &self.run.id,
+            &outcome.metric,
+            outcome.revision,
+            outcome.outcome.as_str(),
+            outcome.rows,
+            outcome.rejected,
+            outcome.changed,
+            outcome.overflow,
+            version,
+            self.now,
+            &outcome.error,
+        ];
+        self.tx.many(step, sql, &[], vec![row]).await?;
+        let success = (outcome.outcome == Outcome::Applied).then_some(self.now);
+        let sql = "UPDATE metrics SET last_run = $2, last_outcome = $3, last_error = $4, \
+                   last_success_at = COALESCE($5, last_success_at) WHERE id = $1";
+        let word = outcome.outcome.as_str();
+        let values = values![held.id, &self.run.id, word, &outcome.error, success];
+        self.tx.run(step, sql, values).await?;
+        let sql = "DELETE FROM rejected_rows WHERE run = $1 AND metric = $2";
+        self.tx
+            .run(step, sql, values![&self.run.id, &outcome.metric])
+            .await?;
+        let rows = rejected
+            .iter()
+            .take(REJECTED_SAMPLES_KEPT)
+            .zip(0i64..)
+            .map(|(row, place)| {
+                let (run, metric) = (&self.run.id, &outcome.metric);
+                let (code, reason, sample) = (&row.code, &row.reason, &row.sample);
+                values![
+                    run, metric, place, row.page, row.row, self.now, code, reason, sample
+                ]
+            });
+        let sql = "INSERT INTO rejected_rows (run, metric, place, page, row_index, at, code, reason, sample) \
+                   VALUES §values";
+        let rows = rows.collect();
+        self.tx.many(step, sql, &[], rows).await.map(drop)
     }
 
     /// Ends the run (`Final`, `Failed` or `Dead`).
     pub async fn finish(&mut self, state: RunState, end: &RunEnd) -> Result<()> {
-        Err(Error::NotYet("finish"))
+        if !matches!(state, RunState::Final | RunState::Failed | RunState::Dead) {
+            return Err(Error::Invalid(
+                "a run is finished as final, failed or dead".into(),
+            ));
+        }
+        let (ws, run) = (self.run.workspace.clone(), self.run.id.clone());
+        if runs::finish(&mut self.tx, &ws, &run, state, end).await? {
+            return Ok(());
+        }
+        Err(Error::Conflict {
+            kind: "run",
+            name: run,
+            current: 0,
+        })
     }
 
     /// Makes it all visible.
     pub async fn commit(self) -> Result<()> {
-        Err(Error::NotYet("commit"))
+        self.tx.commit("commit a run").await
+    }
+
+    async fn hold(mut tx: Tx, run: Run) -> Result<Self> {
+        let step = "lock metrics";
+        let sql = "SELECT id, name, revision, version FROM metrics WHERE workspace = $1 AND dataset = $2 \
+                   ORDER BY name §lock";
+        let rows = tx
+            .rows(step, sql, values![&run.workspace, &run.dataset])
+            .await?;
+        // Only now, under the locks, are the documents those of the revisions.
+        let sql = "SELECT f.name, f.document FROM definitions f JOIN metrics m ON m.workspace = f.workspace \
+                   AND m.name = f.name WHERE m.workspace = $1 AND m.dataset = $2 AND f.kind = 'metric'";
+        let mut documents = HashMap::new();
+        for row in tx
+            .rows(step, sql, values![&run.workspace, &run.dataset])
+            .await?
+        {
+            documents.insert(row.text(0)?, row.text(1)?);
+        }
+        let mut metrics = Vec::with_capacity(rows.len());
+        let mut held = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let (id, name, version) = (row.int(0)?, row.text(1)?, row.int(3)?);
+            held.insert(
+                name.clone(),
+                Held {
+                    id,
+                    version,
+                    series: None,
+                },
+            );
+            let document = documents.remove(&name).unwrap_or_default();
+            metrics.push(CommitMetric {
+                name,
+                revision: row.int(2)?,
+                document,
+                version,
+            });
+        }
+        let now = tx.now().await?;
+        let sql = "SELECT key, value FROM settings WHERE key §in($1)";
+        let keys = vec![EPOCH_SETTING.to_owned(), SERIES_LIMIT_SETTING.to_owned()];
+        let (mut current_epoch, mut series_limit) = (0, SERIES_LIMIT);
+        for row in tx.rows(step, sql, values![keys]).await? {
+            let value = row.text(1)?.parse().ok();
+            if row.text(0)? == EPOCH_SETTING {
+                current_epoch = value.unwrap_or(current_epoch);
+            } else {
+                series_limit = value.unwrap_or(series_limit);
+            }
+        }
+        let series_limit = usize::try_from(series_limit).unwrap_or(0);
+        Ok(Self {
+            tx,
+            now,
+            epoch: current_epoch,
+            series_limit,
+            run,
+            metrics,
+            held,
+        })
     }
 }
 
-fn unreachable_run() -> &'static Run {
-    static RUN: std::sync::OnceLock<Run> = std::sync::OnceLock::new();
-    RUN.get_or_init(|| Run {
-        id: String::new(),
-        workspace: String::new(),
-        dataset: String::new(),
-        connection: String::new(),
-        epoch: 0,
-        slot: 0,
-        kind: crate::runs::RunKind::Manual,
-        window: None,
-        state: RunState::Waiting,
-        attempt: 0,
-        evaluations: 0,
-        reason: None,
-        not_before: 0,
-        created_at: 0,
-        dispatched_at: None,
-        fetched_at: None,
-        ended_at: None,
-        resume: None,
-        pages: 0,
-        rows: 0,
-        rejected: 0,
-        partial: false,
-        ended: None,
-        error: None,
+impl std::fmt::Debug for Commit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Commit")
+            .field("run", &self.run.id)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn lock_dataset(tx: &mut Tx, ws: &str, dataset: &str) -> Result<Option<i64>> {
+    let sql = "SELECT epoch FROM datasets WHERE workspace = $1 AND id = $2 §lock";
+    let row = tx.row("lock a dataset", sql, values![ws, dataset]).await?;
+    row.map(|row| row.int(0)).transpose()
+}
+
+async fn lock_run(tx: &mut Tx, ws: &str, dataset: &str, run: &str) -> Result<Option<Run>> {
+    let sql = runs::columns!("WHERE id = $3 AND workspace = $1 AND dataset = $2 §lock");
+    let row = tx.row("lock a run", sql, values![ws, dataset, run]).await?;
+    row.as_ref().map(runs::read).transpose()
+}
+
+fn held<'a>(held: &'a mut HashMap<String, Held>, metric: &str) -> Result<&'a mut Held> {
+    held.get_mut(metric).ok_or_else(|| Error::NotFound {
+        kind: "metric",
+        name: metric.to_owned(),
     })
+}
+
+async fn series<'a>(tx: &mut Tx, held: &'a mut Held) -> Result<&'a mut Series> {
+    if held.series.is_none() {
+        let keys = points::series_keys(tx, held.id).await?;
+        let ids = keys.iter().map(|(id, key)| (key.clone(), *id)).collect();
+        held.series = Some(Series { keys, ids });
+    }
+    Ok(held.series.get_or_insert_default())
+}
+
+/// Writes the difference between the stored cells and the new ones, and tells it.
+async fn write(
+    tx: &mut Tx,
+    held: &mut Held,
+    series_limit: usize,
+    mut old: BTreeMap<(i64, i64), Point>,
+    cells: &[Cell],
+) -> Result<Replaced> {
+    let metric = held.id;
+    let known = series(tx, held).await?;
+    let overflow = add_series(tx, metric, known, series_limit, cells).await?;
+    let mut changes = Vec::new();
+    let mut upserts: BTreeMap<(i64, i64), &Cell> = BTreeMap::new();
+    for cell in cells {
+        // A series beyond the limit has no id: its cells are left out, and counted above.
+        let Some(&id) = known.ids.get(&cell.series) else {
+            continue;
+        };
+        if upserts.insert((cell.start, id), cell).is_some() {
+            return Err(Error::Invalid(
+                "two cells of one series start at one instant".into(),
+            ));
+        }
+    }
+    upserts.retain(|place, cell| {
+        let before = old.remove(place);
+        let is_same = before
+            .as_ref()
+            .is_some_and(|before| before.state == cell.state && before.partial == cell.partial);
+        if !is_same {
+            changes.push(CellChange {
+                series: cell.series.clone(),
+                start: cell.start,
+                old: before.map(|before| before.state),
+                new: Some(cell.state.clone()),
+            });
+        }
+        !is_same
+    });
+    let rows = upserts
+        .iter()
+        .map(|((start, id), cell)| {
+            values![metric, *start, *id, cell.partial, cell.state.as_slice()]
+        })
+        .collect();
+    let sql = "INSERT INTO cells (metric_id, start_at, series_id, partial, state) VALUES §values \
+               ON CONFLICT (metric_id, start_at, series_id) DO UPDATE SET \
+               partial = excluded.partial, state = excluded.state";
+    tx.many("write cells", sql, &[], rows).await?;
+    let mut gone: Vec<Vec<Value>> = Vec::with_capacity(old.len());
+    for ((start, id), point) in old {
+        gone.push(values![start, id]);
+        changes.push(CellChange {
+            series: known.keys.get(&id).cloned().unwrap_or_default(),
+            start,
+            old: Some(point.state),
+            new: None,
+        });
+    }
+    let sql =
+        "DELETE FROM cells WHERE metric_id = $1 AND (start_at, series_id) IN (VALUES §values)";
+    tx.many("delete cells", sql, &values![metric], gone).await?;
+    changes.sort_by(|a, b| (a.start, &a.series).cmp(&(b.start, &b.series)));
+    Ok(Replaced { changes, overflow })
+}
+
+/// Makes the series that are new, up to the limit; returns how many had no room.
+async fn add_series(
+    tx: &mut Tx,
+    metric: i64,
+    known: &mut Series,
+    limit: usize,
+    cells: &[Cell],
+) -> Result<u64> {
+    let step = "add series";
+    let mut fresh: BTreeMap<String, &str> = BTreeMap::new();
+    for cell in cells {
+        if !known.ids.contains_key(&cell.series) {
+            fresh.insert(identity::hash(&cell.series), &cell.series);
+        }
+    }
+    if fresh.is_empty() {
+        return Ok(0);
+    }
+    if known.ids.len() + fresh.len() > limit {
+        // Make room: series that have no cells left.
+        let sql = "DELETE FROM series WHERE metric_id = $1 AND id NOT IN \
+                   (SELECT DISTINCT series_id FROM cells WHERE metric_id = $1) RETURNING id";
+        for row in tx.rows(step, sql, values![metric]).await? {
+            if let Some(key) = known.keys.remove(&row.int(0)?) {
+                known.ids.remove(&key);
+            }
+        }
+    }
+    let room = limit.saturating_sub(known.ids.len());
+    let overflow = fresh.len().saturating_sub(room);
+    let rows = fresh
+        .iter()
+        .take(room)
+        .map(|(hash, key)| values![metric, hash, *key])
+        .collect::<Vec<_>>();
+    let sql = "INSERT INTO series (metric_id, key_hash, key) VALUES §values RETURNING id, key_hash";
+    for row in tx.many(step, sql, &[], rows).await? {
+        let (id, hash) = (row.int(0)?, row.text(1)?);
+        if let Some(key) = fresh.get(&hash) {
+            known.keys.insert(id, (*key).to_owned());
+            known.ids.insert((*key).to_owned(), id);
+        }
+    }
+    Ok(overflow as u64)
+}
+
+/// Joins intervals that touch or overlap, so that every cell is read once.
+fn merge(intervals: &[Interval]) -> Vec<Interval> {
+    let mut sorted: Vec<Interval> = intervals
+        .iter()
+        .copied()
+        .filter(|i| i.start < i.end)
+        .collect();
+    sorted.sort_unstable();
+    let mut merged: Vec<Interval> = Vec::with_capacity(sorted.len());
+    for interval in sorted {
+        match merged.last_mut() {
+            Some(last) if interval.start <= last.end => last.end = last.end.max(interval.end),
+            _ => merged.push(interval),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn touching_intervals_become_one() {
+        let interval = |start, end| Interval { start, end };
+        let merged = merge(&[
+            interval(5, 9),
+            interval(0, 3),
+            interval(3, 4),
+            interval(8, 8),
+        ]);
+        assert_eq!(merged, [interval(0, 4), interval(5, 9)]);
+    }
 }

@@ -1,7 +1,8 @@
 //! What users wrote: connections, datasets and metrics, with their versions and revisions.
 
 use crate::Store;
-use crate::error::{Error, Result};
+use crate::database::{Row, values};
+use crate::error::Result;
 
 /// The kinds of definitions the store knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,24 +172,12 @@ pub const METRICS_QUOTA: i64 = 10_000;
 pub const METRICS_QUOTA_SETTING: &str = "quota.metrics_per_workspace";
 
 impl Store {
-    /// Applies a bundle in one transaction, all or nothing, and answers in the order of `changes`.
-    ///
-    /// Puts happen before deletes, whatever the order given, so that a bundle may move things
-    /// around. Identical documents are [`ApplyOutcome::Unchanged`]. Every real change is audited.
-    /// A metric with a new revision, or a new metric on a dataset that has runs, is queued for
-    /// recomputing (see [`Store::claim_recompute`]).
-    pub async fn apply(&self, ws: &str, actor: &str, changes: &[Change]) -> Result<Vec<Applied>> {
-        Err(Error::NotYet("apply"))
-    }
-
-    /// Tells what [`Store::apply`] would do or refuse, and changes nothing.
-    pub async fn plan(&self, ws: &str, actor: &str, changes: &[Change]) -> Result<Vec<Applied>> {
-        Err(Error::NotYet("plan"))
-    }
-
     /// Reads one definition.
     pub async fn definition(&self, ws: &str, kind: Kind, name: &str) -> Result<Option<Stored>> {
-        Err(Error::NotYet("definition"))
+        let sql = select!("WHERE f.workspace = $1 AND f.kind = $2 AND f.name = $3");
+        let values = values![ws, kind.as_str(), name];
+        let row = self.database.row("read a definition", sql, values).await?;
+        row.as_ref().map(|row| stored(row, kind)).transpose()
     }
 
     /// Lists definitions by name, after `after`, at most `limit` (≤ 1,000); `q` filters by a part of
@@ -201,16 +190,97 @@ impl Store {
         limit: u32,
         q: Option<&str>,
     ) -> Result<Vec<Stored>> {
-        Err(Error::NotYet("definitions"))
+        let sql = select!(
+            "WHERE f.workspace = $1 AND f.kind = $2 AND f.name > $3 AND f.search LIKE $4 ESCAPE '!' \
+             ORDER BY f.name LIMIT $5"
+        );
+        let pattern = q.map_or_else(|| "%".to_owned(), pattern);
+        let limit = limit.min(1_000);
+        let values = values![ws, kind.as_str(), after.unwrap_or(""), pattern, limit];
+        let rows = self.database.rows("list definitions", sql, values).await?;
+        rows.iter().map(|row| stored(row, kind)).collect()
     }
 
     /// Lists the kept revisions of a metric, newest first.
     pub async fn revisions(&self, ws: &str, metric: &str) -> Result<Vec<Revision>> {
-        Err(Error::NotYet("revisions"))
+        let sql = "SELECT r.revision, r.document, r.evaluation, r.created_at, r.actor FROM revisions r \
+                   JOIN metrics m ON m.id = r.metric_id WHERE m.workspace = $1 AND m.name = $2 \
+                   ORDER BY r.revision DESC";
+        let rows = self
+            .database
+            .rows("list revisions", sql, values![ws, metric])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Revision {
+                    revision: row.int(0)?,
+                    document: row.text(1)?,
+                    evaluation: row.text(2)?,
+                    created_at: row.int(3)?,
+                    actor: row.text(4)?,
+                })
+            })
+            .collect()
     }
 
     /// Lists the metrics of a dataset by name.
     pub async fn metrics_of(&self, ws: &str, dataset: &str) -> Result<Vec<StoredMetric>> {
-        Err(Error::NotYet("metrics_of"))
+        let sql = "SELECT m.name, m.revision, f.document, m.version FROM metrics m JOIN definitions f \
+                   ON f.workspace = m.workspace AND f.kind = 'metric' AND f.name = m.name \
+                   WHERE m.workspace = $1 AND m.dataset = $2 ORDER BY m.name";
+        let rows = self
+            .database
+            .rows("list metrics", sql, values![ws, dataset])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredMetric {
+                    name: row.text(0)?,
+                    revision: row.int(1)?,
+                    document: row.text(2)?,
+                    version: row.int(3)?,
+                })
+            })
+            .collect()
     }
+}
+
+/// A query of definitions with the given end.
+macro_rules! select {
+    ($end:literal) => {
+        concat!(
+            "SELECT f.name, f.document, f.version, f.created_at, f.updated_at, m.revision, ",
+            "COALESCE(m.dataset, d.id) FROM definitions f ",
+            "LEFT JOIN metrics m ON f.kind = 'metric' AND m.workspace = f.workspace AND m.name = f.name ",
+            "LEFT JOIN datasets d ON f.kind = 'dataset' AND d.workspace = f.workspace AND d.name = f.name ",
+            $end
+        )
+    };
+}
+use select;
+
+fn stored(row: &Row, kind: Kind) -> Result<Stored> {
+    Ok(Stored {
+        kind,
+        name: row.text(0)?,
+        document: row.text(1)?,
+        version: row.int(2)?,
+        created_at: row.int(3)?,
+        updated_at: row.int(4)?,
+        revision: row.int_or_null(5)?,
+        dataset: row.text_or_null(6)?,
+    })
+}
+
+/// A part of the lower-case text as a pattern; `!` makes the next character plain.
+fn pattern(q: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in q.to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
 }

@@ -1,8 +1,6 @@
-//! Keeps definitions, the run ledger, points and the outbox, in PostgreSQL or SQLite.
-//!
-//! All instants are unix milliseconds; documents, series keys and error details are JSON text of the
-//! callers' making; states of cells are bytes of the callers' making.
+#![doc = include_str!("../README.md")]
 
+mod apply;
 mod commit;
 mod database;
 mod datasets;
@@ -20,6 +18,8 @@ mod runs;
 mod secrets;
 mod sqlite;
 mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tokens;
 mod workspaces;
 
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::database::{CLOCK, Database, system_now};
 
-pub use commit::{Commit, CommitMetric, Replaced};
+pub use commit::{Commit, CommitMetric, Replaced, SERIES_LIMIT, SERIES_LIMIT_SETTING};
 pub use datasets::StoredDataset;
 pub use definitions::{
     Action, Applied, ApplyOutcome, Change, FetchIdentity, Kind, METRICS_QUOTA,
@@ -42,7 +42,7 @@ pub use runs::{
     RejectedSample, Run, RunDetail, RunEnd, RunKind, RunState, RunsOf,
 };
 pub use secrets::{SealedSecret, SecretInfo};
-pub use sweep::Swept;
+pub use sweep::{AUDIT_KEPT, BATCH, EXPIRED_TOKENS_KEPT, REJECTED_KEPT, RUNS_KEPT, Swept};
 pub use tokens::{NewToken, Token};
 pub use workspaces::{AuditRow, DEFAULT_WORKSPACE, Workspace};
 

@@ -1,7 +1,15 @@
 //! Cells, coverage and syncs, as they are read.
 
+use std::collections::HashMap;
+
 use crate::Store;
+use crate::database::{Row, Tx, values};
 use crate::error::{Error, Result};
+use crate::runs::Outcome;
+use crate::workspaces::{EPOCH_SETTING, Entry, audit, epoch};
+
+/// Room for versions within one epoch: a thousand a second for thirty years.
+const EPOCH_STEP: i64 = 1_000_000_000_000;
 
 /// One stored value: a bucket of one series, or one sample of a level.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,21 +128,197 @@ impl Store {
         from: i64,
         to: i64,
     ) -> Result<Option<SeriesRows>> {
-        Err(Error::NotYet("series"))
+        let step = "read a series";
+        let mut tx = self.database.begin_read(step).await?;
+        let sql = "SELECT id, version, revision FROM metrics WHERE workspace = $1 AND name = $2";
+        let Some(row) = tx.row(step, sql, values![ws, metric]).await? else {
+            return Ok(None);
+        };
+        let (id, version, revision) = (row.int(0)?, row.int(1)?, row.int(2)?);
+        let keys = series_keys(&mut tx, id).await?;
+        let mut places: HashMap<i64, usize> = HashMap::with_capacity(keys.len());
+        let mut series: Vec<SeriesPoints> = Vec::new();
+        for packed in packed_cells(&mut tx, id, from, to).await? {
+            let place = *places.entry(packed.series).or_insert_with(|| {
+                let key = keys.get(&packed.series).cloned().unwrap_or_default();
+                series.push(SeriesPoints {
+                    key,
+                    points: Vec::new(),
+                });
+                series.len() - 1
+            });
+            series[place].points.push(packed.point);
+        }
+        series.sort_by(|a, b| a.key.cmp(&b.key));
+        let coverage = coverage(&mut tx, id).await?;
+        let sql = "SELECT at FROM syncs WHERE metric_id = $1 AND at >= $2 AND at < $3 ORDER BY at";
+        let syncs = tx.rows(step, sql, values![id, from, to]).await?;
+        let syncs = syncs.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
+        tx.commit(step).await?;
+        Ok(Some(SeriesRows {
+            version,
+            revision,
+            series,
+            coverage,
+            syncs,
+        }))
     }
 
     /// The version of a metric's data alone: the key of a cache.
     pub async fn metric_version(&self, ws: &str, metric: &str) -> Result<Option<i64>> {
-        Err(Error::NotYet("metric_version"))
+        let sql = "SELECT version FROM metrics WHERE workspace = $1 AND name = $2";
+        let row = self
+            .database
+            .row("read a metric's version", sql, values![ws, metric])
+            .await?;
+        row.map(|row| row.int(0)).transpose()
     }
 
     /// Reads how a metric stands.
     pub async fn metric_state(&self, ws: &str, metric: &str) -> Result<Option<MetricState>> {
-        Err(Error::NotYet("metric_state"))
+        let sql = "SELECT m.dataset, m.version, m.revision, f.document, m.last_success_at, m.last_run, \
+                   m.last_outcome, m.last_error, d.next_due_at, d.attention_reason, \
+                   c.start_at, c.end_at, c.as_of, c.run, c.revision, c.complete \
+                   FROM metrics m \
+                   JOIN definitions f ON f.workspace = m.workspace AND f.kind = 'metric' AND f.name = m.name \
+                   JOIN datasets d ON d.workspace = m.workspace AND d.id = m.dataset \
+                   LEFT JOIN coverage c ON c.metric_id = m.id \
+                   WHERE m.workspace = $1 AND m.name = $2 ORDER BY c.start_at";
+        let rows = self
+            .database
+            .rows("read how a metric stands", sql, values![ws, metric])
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let mut coverage = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if row.int_or_null(10)?.is_some() {
+                coverage.push(covered(row, 10)?);
+            }
+        }
+        Ok(Some(MetricState {
+            metric: metric.to_owned(),
+            dataset: row.text(0)?,
+            version: row.int(1)?,
+            revision: row.int(2)?,
+            document: row.text(3)?,
+            coverage,
+            last_success_at: row.int_or_null(4)?,
+            last_run: row.text_or_null(5)?,
+            last_outcome: row.text_or_null(6)?.as_deref().and_then(Outcome::parse),
+            last_error: row.text_or_null(7)?,
+            next_due_at: row.int_or_null(8)?,
+            attention_reason: row.text_or_null(9)?,
+        }))
     }
 
     /// Deletes a metric's points and coverage and raises its version, which it returns.
     pub async fn purge(&self, ws: &str, actor: &str, metric: &str) -> Result<i64> {
-        Err(Error::NotYet("purge"))
+        let step = "purge a metric";
+        let mut tx = self.database.begin(step).await?;
+        let gone = || Error::NotFound {
+            kind: "metric",
+            name: metric.to_owned(),
+        };
+        // The dataset's row first, as everywhere.
+        let sql = "SELECT id FROM datasets WHERE workspace = $1 AND id = (SELECT dataset FROM metrics \
+                   WHERE workspace = $1 AND name = $2) §lock";
+        tx.row(step, sql, values![ws, metric])
+            .await?
+            .ok_or_else(gone)?;
+        let sql = "SELECT id, version FROM metrics WHERE workspace = $1 AND name = $2 §lock";
+        let row = tx
+            .row(step, sql, values![ws, metric])
+            .await?
+            .ok_or_else(gone)?;
+        let (id, version) = (row.int(0)?, row.int(1)?);
+        for sql in [
+            "DELETE FROM cells WHERE metric_id = $1",
+            "DELETE FROM series WHERE metric_id = $1",
+            "DELETE FROM coverage WHERE metric_id = $1",
+            "DELETE FROM syncs WHERE metric_id = $1",
+        ] {
+            tx.run(step, sql, values![id]).await?;
+        }
+        let sql = "SELECT value FROM settings WHERE key = $1";
+        let row = tx.row(step, sql, values![EPOCH_SETTING]).await?;
+        let version = next_version(version, epoch(row.as_ref())?);
+        let sql = "UPDATE metrics SET version = $2, last_success_at = NULL WHERE id = $1";
+        tx.run(step, sql, values![id, version]).await?;
+        let entry = Entry {
+            action: "purged",
+            kind: "metric",
+            name: metric,
+            detail: None,
+        };
+        audit(&mut tx, Some(ws), actor, &entry).await?;
+        tx.commit(step).await?;
+        Ok(version)
     }
+}
+
+/// A point with the number of its series.
+pub(crate) struct PackedCell {
+    pub(crate) series: i64,
+    pub(crate) point: Point,
+}
+
+/// The version after `version` in an epoch: versions only grow.
+pub(crate) fn next_version(version: i64, epoch: i64) -> i64 {
+    version.max(epoch * EPOCH_STEP) + 1
+}
+
+/// Reads the cells of a metric that start in `[from, to)`, by start.
+pub(crate) async fn packed_cells(
+    tx: &mut Tx,
+    metric: i64,
+    from: i64,
+    to: i64,
+) -> Result<Vec<PackedCell>> {
+    let sql = "SELECT series_id, start_at, partial, state FROM cells \
+               WHERE metric_id = $1 AND start_at >= $2 AND start_at < $3 ORDER BY start_at, series_id";
+    let rows = tx
+        .rows("read cells", sql, values![metric, from, to])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PackedCell {
+                series: row.int(0)?,
+                point: Point {
+                    start: row.int(1)?,
+                    partial: row.is(2)?,
+                    state: row.bytes(3)?,
+                },
+            })
+        })
+        .collect()
+}
+
+/// Reads the keys of a metric's series.
+pub(crate) async fn series_keys(tx: &mut Tx, metric: i64) -> Result<HashMap<i64, String>> {
+    let sql = "SELECT id, key FROM series WHERE metric_id = $1";
+    let rows = tx.rows("read series", sql, values![metric]).await?;
+    rows.iter()
+        .map(|row| Ok((row.int(0)?, row.text(1)?)))
+        .collect()
+}
+
+/// Reads the coverage of a metric, by start.
+pub(crate) async fn coverage(tx: &mut Tx, metric: i64) -> Result<Vec<Coverage>> {
+    let sql = "SELECT start_at, end_at, as_of, run, revision, complete FROM coverage \
+               WHERE metric_id = $1 ORDER BY start_at";
+    let rows = tx.rows("read coverage", sql, values![metric]).await?;
+    rows.iter().map(|row| covered(row, 0)).collect()
+}
+
+fn covered(row: &Row, first: usize) -> Result<Coverage> {
+    Ok(Coverage {
+        start: row.int(first)?,
+        end: row.int(first + 1)?,
+        as_of: row.int(first + 2)?,
+        run: row.text(first + 3)?,
+        revision: row.int(first + 4)?,
+        complete: row.is(first + 5)?,
+    })
 }

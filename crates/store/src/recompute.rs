@@ -58,6 +58,11 @@ impl Store {
     /// caller may take it.
     pub async fn claim_recompute(&self, now: i64, lease_ms: i64) -> Result<Option<Recompute>> {
         let step = "claim a recompute";
+        // Looking first costs nothing; a writing transaction at every poll would.
+        let sql = "SELECT id FROM recomputes WHERE leased_until <= $1 LIMIT 1";
+        if self.database.row(step, sql, values![now]).await?.is_none() {
+            return Ok(None);
+        }
         let mut tx = self.database.begin(step).await?;
         tx.rows(
             step,

@@ -61,10 +61,13 @@ impl Store {
         let step = "keep a secret";
         let mut tx = self.database.begin(step).await?;
         let now = tx.now().await?;
-        let sql = "INSERT INTO secrets (workspace, name, version, origins, created_at, updated_at, deleted, sealed) \
-                   VALUES ($1, $2, $3, $4, $5, $5, 0, $6) ON CONFLICT (workspace, name) DO UPDATE SET \
-                   version = excluded.version, origins = excluded.origins, updated_at = excluded.updated_at, \
-                   deleted = 0, sealed = excluded.sealed WHERE secrets.version = excluded.version - 1";
+        let sql = if secret.version == 1 {
+            "INSERT INTO secrets (workspace, name, version, origins, created_at, updated_at, deleted, sealed) \
+             VALUES ($1, $2, $3, $4, $5, $5, 0, $6) ON CONFLICT (workspace, name) DO NOTHING"
+        } else {
+            "UPDATE secrets SET version = $3, origins = $4, updated_at = $5, deleted = 0, sealed = $6 \
+             WHERE workspace = $1 AND name = $2 AND version = $3 - 1"
+        };
         let origins = serde_json::Value::from(secret.origins.clone()).to_string();
         let values = values![
             ws,

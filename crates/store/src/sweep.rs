@@ -1,7 +1,27 @@
 //! Retention: what goes when, in batches.
 
 use crate::Store;
-use crate::error::{Error, Result};
+use crate::database::values;
+use crate::error::Result;
+
+const DAY: i64 = 86_400_000;
+/// A quarter of history for people who ask what happened; the numbers themselves stay for ever.
+pub const RUNS_KEPT: i64 = 90 * DAY;
+/// Samples hold parts of foreign records: long enough to mend an expression, no longer.
+pub const REJECTED_KEPT: i64 = 7 * DAY;
+/// A year and a month, so that yearly reviews find the year whole.
+pub const AUDIT_KEPT: i64 = 400 * DAY;
+/// Expired tokens stay listed for a while, so that people see why something stopped.
+pub const EXPIRED_TOKENS_KEPT: i64 = 30 * DAY;
+/// Rows of one table deleted at a time: milliseconds, so that nobody waits behind a sweep.
+pub const BATCH: u32 = 1_000;
+
+enum Table {
+    Runs,
+    Rejected,
+    Audit,
+    Tokens,
+}
 
 /// What one sweep deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,8 +34,8 @@ pub struct Swept {
     pub audit: u64,
     /// Cells of deleted metrics.
     pub cells: u64,
-    /// Expired tokens, old revisions, retired datasets.
-    pub other: u64,
+    /// Tokens that expired long ago.
+    pub tokens: u64,
     /// True when a batch was full: sweep again soon.
     pub more: bool,
 }
@@ -23,6 +43,72 @@ pub struct Swept {
 impl Store {
     /// Deletes one batch of everything that is past its time at `now`.
     pub async fn sweep(&self, now: i64) -> Result<Swept> {
-        Err(Error::NotYet("sweep"))
+        let mut swept = Swept::default();
+        let batch = i64::from(BATCH);
+        for (table, sql, before) in [
+            (
+                Table::Runs,
+                "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)",
+                now - RUNS_KEPT,
+            ),
+            (
+                Table::Rejected,
+                "DELETE FROM rejected_rows WHERE (run, metric, place) IN (SELECT run, metric, place \
+                 FROM rejected_rows WHERE at < $1 ORDER BY at LIMIT $2)",
+                now - REJECTED_KEPT,
+            ),
+            (
+                Table::Audit,
+                "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)",
+                now - AUDIT_KEPT,
+            ),
+            (
+                Table::Tokens,
+                "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < $1 LIMIT $2)",
+                now - EXPIRED_TOKENS_KEPT,
+            ),
+        ] {
+            let deleted = self
+                .database
+                .run("sweep", sql, values![before, batch])
+                .await?;
+            swept.more |= deleted >= u64::from(BATCH);
+            match table {
+                Table::Runs => swept.runs = deleted,
+                Table::Rejected => swept.rejected = deleted,
+                Table::Audit => swept.audit = deleted,
+                Table::Tokens => swept.tokens = deleted,
+            }
+        }
+        self.sweep_doomed(&mut swept).await?;
+        Ok(swept)
+    }
+
+    /// Takes away one batch of what a deleted metric left behind.
+    async fn sweep_doomed(&self, swept: &mut Swept) -> Result<()> {
+        let step = "sweep points";
+        let sql = "SELECT metric_id FROM doomed_metrics ORDER BY metric_id LIMIT 1";
+        let Some(row) = self.database.row(step, sql, vec![]).await? else {
+            return Ok(());
+        };
+        let metric = row.int(0)?;
+        swept.more = true;
+        let sql = "DELETE FROM cells WHERE metric_id = $1 AND (start_at, series_id) IN (SELECT start_at, series_id \
+                   FROM cells WHERE metric_id = $1 ORDER BY start_at, series_id LIMIT $2)";
+        let batch = i64::from(BATCH) * 10;
+        swept.cells = self.database.run(step, sql, values![metric, batch]).await?;
+        if swept.cells > 0 {
+            return Ok(());
+        }
+        let mut tx = self.database.begin(step).await?;
+        for sql in [
+            "DELETE FROM series WHERE metric_id = $1",
+            "DELETE FROM coverage WHERE metric_id = $1",
+            "DELETE FROM syncs WHERE metric_id = $1",
+            "DELETE FROM doomed_metrics WHERE metric_id = $1",
+        ] {
+            tx.run(step, sql, values![metric]).await?;
+        }
+        tx.commit(step).await
     }
 }

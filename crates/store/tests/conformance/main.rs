@@ -1,0 +1,21 @@
+//! What the store promises, tried on SQLite and on a real PostgreSQL: the same tests, word for word.
+
+mod definitions;
+mod fixture;
+mod ledger;
+mod model;
+mod points;
+mod things;
+
+/// Makes each of the named tests twice, once for each database.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(&$crate::fixture::sqlite().await.store).await; })+
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() { super::$name(&$crate::fixture::postgres().await.store).await; })+
+        }
+    };
+}
