@@ -1,22 +1,35 @@
 #![doc = include_str!("../README.md")]
 
-mod accumulator;
-pub mod answer;
-pub mod bucket;
-mod compare;
-pub mod coverage;
+// Numbers.
 mod decimal;
-mod distinct;
-mod encoding;
-mod fold;
-mod levels;
-mod quantile;
-mod query;
-pub mod range;
-mod restate;
+mod sum;
+
+// What comes in.
 mod row;
 mod series;
-mod sum;
+
+// What is kept.
+mod accumulator;
+mod distinct;
+mod encoding;
+mod quantile;
+
+// How rows get there.
+pub mod bucket;
+mod fold;
+
+// What a run replaces.
+pub mod coverage;
+mod restate;
+
+// What is asked.
+mod query;
+pub mod range;
+
+// What comes out.
+pub mod answer;
+mod compare;
+mod levels;
 
 pub use accumulator::State;
 pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, StoredCell, answer};

@@ -169,6 +169,9 @@ fn the_earliest_bucket_is_replaced_only_by_at_least_as_many_records_of_the_same_
     let cut = store.apply(&run(11), rows(&[3, 3, 5], 2));
     assert_eq!((store.text().as_str(), cut.left_out_rows), ("3=3 5=2", 2));
     assert_eq!(store.covered(), "3-4@10 4-11.5@11");
+    let mut as_many = store.clone();
+    as_many.apply(&run(12), rows(&[3, 3, 3, 5], 8));
+    assert_eq!(as_many.text(), "3=24 5=8");
     store.apply(&run(12), rows(&[3, 3, 3, 3, 5], 4));
     assert_eq!(store.text(), "3=16 5=4");
     let mut edited = run(13);
