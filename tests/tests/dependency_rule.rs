@@ -65,7 +65,6 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("jlens-core", &["expression"]),
     ("jsonata-rs", &[]),
     ("reqwest", &["fetcher", "tidemark"]),
-    ("hyper", &["sample_api"]),
     ("age", &["service"]),
     ("anyhow", &["tidemark", "sample_api"]),
 ];

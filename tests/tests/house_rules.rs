@@ -205,6 +205,7 @@ fn a_silenced_lint_gives_its_reason() {
 #[test]
 fn every_room_begins_with_what_it_is_and_services_tell_their_files() {
     let mut broken = Vec::new();
+    let texts = texts();
     for (path, text) in sources() {
         let Some(room) = path
             .strip_prefix("crates/")
@@ -212,14 +213,26 @@ fn every_room_begins_with_what_it_is_and_services_tell_their_files() {
         else {
             continue;
         };
-        let said: Vec<&str> = text
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .collect();
+        // What a room says of itself stands above its modules, or in a README taken in there.
+        let readme = texts
+            .iter()
+            .find(|(path, _)| *path == format!("crates/{room}/README.md"));
+        let said: Vec<&str> = if text.contains("#![doc = include_str!(\"../README.md\")]") {
+            readme
+                .map_or("", |(_, readme)| readme.as_str())
+                .lines()
+                .collect()
+        } else {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("//!"))
+                .collect()
+        };
         if said.is_empty() {
             broken.push(format!("{path} does not say what it is"));
         }
-        if TOLD_IN_TABLES.contains(&room) && !said.iter().any(|line| line.starts_with("//! |")) {
+        if TOLD_IN_TABLES.contains(&room)
+            && !said.iter().any(|line| line.trim_start().starts_with('|'))
+        {
             broken.push(format!("{path} has no table of its files"));
         }
     }
