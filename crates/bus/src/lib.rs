@@ -1,1 +1,32 @@
-//! Room of `bus`.
+#![doc = include_str!("../README.md")]
+
+mod ask;
+mod bucket;
+mod connect;
+mod consume;
+mod dead;
+mod error;
+mod outcome;
+mod pages;
+mod provision;
+mod publish;
+mod runs;
+mod trace_context;
+mod updates;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use ask::{Ask, Listening};
+pub use bucket::{Budgets, Held, Swap};
+pub use connect::{Bus, BusConfig, OLDEST_SERVER};
+pub use consume::{Delivery, InHand};
+pub use error::Error;
+pub use outcome::{Outcome, Reason};
+pub use pages::StoredPage;
+pub use provision::Provision;
+pub use publish::{Published, PublishedPage};
+pub use updates::{Announced, Updates};
+
+/// The same error under a name that stands alone.
+pub type BusError = Error;

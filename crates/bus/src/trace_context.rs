@@ -1,0 +1,45 @@
+//! One sync is one trace: the trace context goes through every message.
+
+use async_nats::HeaderMap;
+use opentelemetry::propagation::{Extractor, Injector};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+struct Writer<'a>(&'a mut HeaderMap);
+
+impl Injector for Writer<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        self.0.insert(key, value.as_str());
+    }
+}
+
+struct Reader<'a>(&'a HeaderMap);
+
+impl Extractor for Reader<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(async_nats::HeaderValue::as_str)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_ref()).collect()
+    }
+}
+
+/// Writes the current span's trace context into `headers`.
+pub(crate) fn inject(headers: &mut HeaderMap) {
+    let context = Span::current().context();
+    opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&context, &mut Writer(headers));
+    });
+}
+
+/// Makes `span` a child of the trace that `headers` tell of.
+pub(crate) fn adopt(span: &Span, headers: Option<&HeaderMap>) {
+    if let Some(headers) = headers {
+        let context = opentelemetry::global::get_text_map_propagator(|propagator| {
+            propagator.extract(&Reader(headers))
+        });
+        // A span that is filtered out has no place to keep a parent; that is no failure.
+        let _ = span.set_parent(context);
+    }
+}

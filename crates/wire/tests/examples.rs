@@ -1,0 +1,166 @@
+//! The contract's examples, read and written as the contract says.
+
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use wire::message::{self, MALFORMED, TENANT_MISMATCH};
+use wire::{DeadLetter, Delivery, Message, MetricUpdate, Progress, RunManifest, SyncRequest, Wake};
+
+fn examples() -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto/examples");
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read(path).unwrap())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn example(name: &str) -> Vec<u8> {
+    examples()
+        .into_iter()
+        .find(|(known, _)| known == name)
+        .unwrap()
+        .1
+}
+
+/// Reads an example, writes it, and returns what was written.
+fn through<M: Message + std::fmt::Debug + PartialEq>(bytes: &[u8]) -> Value {
+    let message: M = message::decode("elsewhere", bytes).unwrap();
+    let written = message::encode(&message).unwrap();
+    let again: M = message::decode(message.subject().unwrap().as_str(), &written).unwrap();
+    assert_eq!(again, message);
+    serde_json::from_slice(&written).unwrap()
+}
+
+fn through_by_name(name: &str, bytes: &[u8]) -> Value {
+    let read: fn(&[u8]) -> Value = match name {
+        _ if name.starts_with("sync_request") => through::<SyncRequest>,
+        _ if name.starts_with("run_manifest") => through::<RunManifest>,
+        _ if name.starts_with("progress") => through::<Progress>,
+        _ if name.starts_with("metric_update") => through::<MetricUpdate>,
+        _ if name.starts_with("dead_letter") => through::<DeadLetter>,
+        _ if name.starts_with("wake") => through::<Wake>,
+        _ if name.starts_with("delivery") => through::<Delivery>,
+        _ => panic!("an example of no known message: {name}"),
+    };
+    read(bytes)
+}
+
+#[test]
+fn every_example_is_written_as_it_was_read() {
+    for (name, bytes) in examples() {
+        let mut expected: Value = serde_json::from_slice(&bytes).unwrap();
+        for unknown in ["priority", "weather", "mood"] {
+            expected.as_object_mut().unwrap().remove(unknown);
+        }
+        // Zeros, nulls and empty texts are written; 64-bit numbers are numbers; integers stay integers.
+        assert_eq!(through_by_name(&name, &bytes), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_message_has_an_example() {
+    let names: Vec<String> = examples().into_iter().map(|(name, _)| name).collect();
+    for message in [
+        "sync_request",
+        "run_manifest",
+        "progress",
+        "metric_update",
+        "dead_letter",
+        "wake",
+        "delivery",
+    ] {
+        assert!(names.iter().any(|name| name == message), "{message}");
+    }
+}
+
+#[test]
+fn an_absent_field_and_null_mean_the_default() {
+    let sparse = br#"{"workspace":"default","dataset":"d_1","run":"r_1","attempt":null,"secrets":null,"window":null}"#;
+    let request: SyncRequest = message::decode("elsewhere", sparse).unwrap();
+    assert_eq!(
+        (request.attempt, request.max_pages, request.secrets.len()),
+        (0, 0, 0)
+    );
+    assert_eq!(request.window, None);
+    let written: Value = serde_json::from_slice(&message::encode(&request).unwrap()).unwrap();
+    assert_eq!(written["max_pages"], json!(0));
+    assert_eq!(written["window"], Value::Null);
+    assert_eq!(written["timezone"], json!(""));
+}
+
+#[test]
+fn what_is_not_a_message_is_malformed() {
+    let not_messages: [&[u8]; 8] = [
+        b"",
+        b"   ",
+        &[0x00, 0xff, 0x13],
+        b"[]",
+        b"null",
+        b"{}",
+        b"{\"workspace\":\"default\",\"dataset\":\"d_1\"",
+        b"{\"workspace\":7,\"dataset\":\"d_1\",\"run\":\"r_1\"}",
+    ];
+    for bytes in not_messages {
+        let error = message::decode::<SyncRequest>("elsewhere", bytes).unwrap_err();
+        assert_eq!(error.code, MALFORMED, "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_message_of_another_workspace_is_told_apart() {
+    let bytes = example("sync_request");
+    let subject = "tidemark.v1.acme.sync.d_0123456789abcdef.all";
+    let error = message::decode::<SyncRequest>(subject, &bytes).unwrap_err();
+    assert_eq!(error.code, TENANT_MISMATCH);
+    assert!(!error.message.contains("kit_api_secret"));
+}
+
+#[test]
+fn an_unknown_ability_is_noticed() {
+    let request: SyncRequest =
+        message::decode("elsewhere", &example("sync_request_unknown_field")).unwrap();
+    assert_eq!(message::missing_abilities(&request), ["teleport"]);
+    let plain: SyncRequest = message::decode("elsewhere", &example("sync_request")).unwrap();
+    assert!(message::missing_abilities(&plain).is_empty());
+}
+
+#[test]
+fn the_documents_inside_keep_their_integers() {
+    let request: SyncRequest = message::decode("elsewhere", &example("sync_request")).unwrap();
+    let next = request.resume.unwrap().next.unwrap();
+    assert_eq!(next["seen"], json!(9_007_199_254_740_993_u64));
+}
+
+#[test]
+fn an_update_carries_cloud_events_headers() {
+    let update: MetricUpdate = message::decode("elsewhere", &example("metric_update")).unwrap();
+    let headers = update.event_headers();
+    let value = |name: &str| {
+        headers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
+    };
+    assert_eq!(
+        value("ce-id"),
+        Some("default.new_subscribers.1000000000042")
+    );
+    assert_eq!(value("ce-type"), Some("tidemark.metric.updated.v1"));
+    assert_eq!(value("ce-source"), Some("/tidemark/workspaces/default"));
+    assert_eq!(value("ce-subject"), Some("new_subscribers"));
+    assert_eq!(value("ce-time"), Some("2026-01-31T03:00:05Z"));
+    assert_eq!(value("ce-specversion"), Some("1.0"));
+}
+
+#[test]
+fn whole_values_are_written_without_a_fraction() {
+    let update: MetricUpdate = message::decode("elsewhere", &example("metric_update")).unwrap();
+    let text = String::from_utf8(message::encode(&update).unwrap()).unwrap();
+    assert!(text.contains(r#""value":128,"previous":120"#), "{text}");
+    assert!(text.contains(r#""value":0.3,"previous":null"#), "{text}");
+}
