@@ -62,7 +62,10 @@ struct File {
 pub fn all() -> &'static [Connector] {
     static CATALOGUE: OnceLock<Vec<Connector>> = OnceLock::new();
     CATALOGUE.get_or_init(|| {
-        FILES.iter().filter_map(|(name, text)| read(name, text).ok()).collect()
+        FILES
+            .iter()
+            .filter_map(|(name, text)| read(name, text).ok())
+            .collect()
     })
 }
 
@@ -72,8 +75,10 @@ pub fn find(name: &str) -> Option<&'static Connector> {
 }
 
 fn read(name: &'static str, text: &str) -> Result<Connector, CatalogueError> {
-    let file: File = serde_saphyr::from_str(text)
-        .map_err(|source| CatalogueError::Yaml { name, source: Box::new(source) })?;
+    let file: File = serde_saphyr::from_str(text).map_err(|source| CatalogueError::Yaml {
+        name,
+        source: Box::new(source),
+    })?;
     let mut document = json!({
         "kind": "connection",
         "name": file.name,
@@ -97,7 +102,10 @@ fn read(name: &'static str, text: &str) -> Result<Connector, CatalogueError> {
             pagination: file.pagination,
             connection,
         }),
-        Ok(_) => Err(CatalogueError::Connection { name, problems: Vec::new() }),
+        Ok(_) => Err(CatalogueError::Connection {
+            name,
+            problems: Vec::new(),
+        }),
         Err(problems) => Err(CatalogueError::Connection { name, problems }),
     }
 }
@@ -116,7 +124,11 @@ impl Connector {
             connection.rate_limit.clone_from(&known.rate_limit);
         }
         for (name, value) in &known.headers {
-            if !connection.headers.keys().any(|given| given.eq_ignore_ascii_case(name)) {
+            if !connection
+                .headers
+                .keys()
+                .any(|given| given.eq_ignore_ascii_case(name))
+            {
                 connection.headers.insert(name.clone(), value.clone());
             }
         }
@@ -151,7 +163,8 @@ mod tests {
             "kind": "connection", "name": "kit", "connector": "convertkit",
             "base_url": "http://127.0.0.1:3000",
         });
-        let Ok(Definition::Connection(mut connection)) = Definition::from_document(&document) else {
+        let Ok(Definition::Connection(mut connection)) = Definition::from_document(&document)
+        else {
             panic!("a valid connection is read");
         };
         connector.fill(&mut connection);

@@ -1,1 +1,41 @@
-//! Room of `gateway`.
+#![doc = include_str!("../README.md")]
+
+// The modules in the order a request meets them.
+mod config;
+mod connections;
+mod serve;
+
+mod doorway;
+mod router;
+
+mod auth;
+mod body;
+mod idempotency;
+mod parameters;
+mod problem;
+
+mod apply;
+mod audit;
+mod catalogue;
+mod definitions;
+mod export;
+mod openapi;
+mod probes;
+mod progress;
+mod runs;
+mod secrets;
+mod series;
+mod time;
+mod tokens;
+mod updates;
+
+mod error;
+mod instruments;
+
+pub use auth::{generate as generate_token, hash as hash_token};
+pub use config::{Config, Limits};
+pub use error::Error;
+pub use openapi::api as openapi;
+pub use problem::Problem;
+pub use router::{Gateway, router};
+pub use serve::{run, run_on};

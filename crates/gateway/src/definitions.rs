@@ -1,0 +1,674 @@
+//! Definitions as they are listed, read, replaced and deleted, one kind like the other.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use definition::{Connection, Definition, Granularity, Metric, Name, Schedule};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use store::{Action, Change, Kind, MetricState, Stored};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::Caller;
+use crate::body::Content;
+use crate::parameters::Parameters;
+use crate::problem::{Problem, ProblemDocument, ProblemItem, shown};
+use crate::router::Gateway;
+use crate::{apply, secrets, time};
+
+/// How many definitions one read of the store brings.
+const PAGE: u32 = 1000;
+
+/// What a list is asked with.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "describes the parameters for the OpenAPI document"
+)]
+pub(crate) struct ListParameters {
+    /// Where to go on: the `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many at most, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// A part of the name or title.
+    q: Option<String>,
+}
+
+/// One page of definitions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DefinitionList {
+    items: Vec<DefinitionView>,
+    /// Where to go on; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// A definition with what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DefinitionView {
+    /// `connection`, `dataset` or `metric`.
+    #[schema(example = "metric")]
+    kind: String,
+    /// Its name.
+    #[schema(example = "new_subscribers")]
+    name: String,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// What to send as `If-Match` so that nobody else's change is overwritten.
+    #[schema(example = "\"3\"")]
+    etag: String,
+    /// When it was first applied.
+    created_at: String,
+    /// When it last changed.
+    updated_at: String,
+    /// What the user wrote, as it is kept.
+    definition: Value,
+    /// Metrics: the JSONata in force, generated from `select` or written by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expression: Option<String>,
+    /// Metrics: the revision of the evaluation in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<i64>,
+    /// Metrics: the version of the data, which grows with every change of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
+    /// Metrics and datasets: the dataset's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "d_0123456789abcdef")]
+    dataset: Option<String>,
+    /// How it stands; only when asked for by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<StateView>,
+}
+
+/// How a definition stands.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct StateView {
+    /// What a person has to do; null when nothing.
+    needs_attention: Option<String>,
+    /// When a run last succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_success_at: Option<String>,
+    /// When the next fetch is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_due_at: Option<String>,
+    /// Metrics: whether two schedules have passed without success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<bool>,
+    /// Metrics: whether the newest range was cut short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<bool>,
+    /// Metrics: the run that last had an outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_run: Option<LastRun>,
+    /// Metrics: from when to when there is data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covered: Option<Covered>,
+    /// Connections: the secrets it needs that are not set.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<String>,
+    /// Datasets: the metrics that read it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<String>,
+}
+
+/// The run that last had an outcome for a metric.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LastRun {
+    /// Its id.
+    id: String,
+    /// `applied`, `failed` or `dead`.
+    outcome: Option<String>,
+    /// What went wrong.
+    error: Option<Value>,
+}
+
+/// A range that a metric knows about.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Covered {
+    /// The first instant.
+    from: String,
+    /// The first instant past it.
+    to: String,
+}
+
+macro_rules! routes_of_kind {
+    ($module:ident, $kind:ident, $one:literal, $many:literal, $list:literal, $single:literal) => {
+        #[doc = concat!("Routes of ", $many, ".")]
+        pub(crate) mod $module {
+            use super::*;
+
+            #[doc = concat!("Lists ", $many, " by name.")]
+            #[utoipa::path(get, path = $list, tag = $many, params(ListParameters),
+                operation_id = concat!("list_", $many),
+                summary = concat!("Lists ", $many, " by name."),
+                responses((status = 200, body = DefinitionList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+            pub(crate) async fn list(
+                State(gateway): State<Gateway>,
+                caller: Caller,
+                parameters: Parameters,
+            ) -> Result<Json<DefinitionList>, Problem> {
+                super::list(&gateway, &caller, Kind::$kind, parameters).await
+            }
+
+            #[doc = concat!("Reads one ", $one, " with how it stands.")]
+            #[utoipa::path(get, path = $single, tag = $many, params(("name" = String, Path, description = "Its name")),
+                operation_id = concat!("get_", $one),
+                summary = concat!("Reads one ", $one, " with how it stands."),
+                responses((status = 200, body = DefinitionView, headers(("ETag" = String, description = "What to send as If-Match"))), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+            pub(crate) async fn get(
+                State(gateway): State<Gateway>,
+                caller: Caller,
+                parameters: Parameters,
+                Path(name): Path<String>,
+            ) -> Result<Response, Problem> {
+                super::get(&gateway, &caller, Kind::$kind, &name, parameters).await
+            }
+
+            #[doc = concat!("Creates or replaces one ", $one, "; YAML or JSON. `If-Match` guards against overwriting, `If-None-Match: *` against replacing.")]
+            #[utoipa::path(put, path = $single, tag = $many, params(("name" = String, Path, description = "Its name"), ("If-Match" = Option<String>, Header, description = "The ETag that was read")),
+                operation_id = concat!("put_", $one),
+                summary = concat!("Creates or replaces one ", $one, "."),
+                request_body(content((Value = "application/json"), (String = "application/yaml"))),
+                responses((status = 200, body = DefinitionView), (status = 201, body = DefinitionView), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+            pub(crate) async fn put(
+                State(gateway): State<Gateway>,
+                caller: Caller,
+                parameters: Parameters,
+                Path(name): Path<String>,
+                headers: HeaderMap,
+                content: Content,
+            ) -> Result<Response, Problem> {
+                super::put(&gateway, &caller, Kind::$kind, &name, parameters, &headers, &content).await
+            }
+
+            #[doc = concat!("Deletes one ", $one, "; refused while others use it.")]
+            #[utoipa::path(delete, path = $single, tag = $many, params(("name" = String, Path, description = "Its name"), ("If-Match" = Option<String>, Header, description = "The ETag that was read")),
+                operation_id = concat!("delete_", $one),
+                summary = concat!("Deletes one ", $one, "; refused while others use it."),
+                responses((status = 204), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+            pub(crate) async fn delete(
+                State(gateway): State<Gateway>,
+                caller: Caller,
+                parameters: Parameters,
+                Path(name): Path<String>,
+                headers: HeaderMap,
+            ) -> Result<StatusCode, Problem> {
+                super::delete(&gateway, &caller, Kind::$kind, &name, parameters, &headers).await
+            }
+        }
+    };
+}
+
+routes_of_kind!(
+    connections,
+    Connection,
+    "connection",
+    "connections",
+    "/api/v1/connections",
+    "/api/v1/connections/{name}"
+);
+routes_of_kind!(
+    datasets,
+    Dataset,
+    "dataset",
+    "datasets",
+    "/api/v1/datasets",
+    "/api/v1/datasets/{name}"
+);
+routes_of_kind!(
+    metrics,
+    Metric,
+    "metric",
+    "metrics",
+    "/api/v1/metrics",
+    "/api/v1/metrics/{name}"
+);
+
+async fn list(
+    gateway: &Gateway,
+    caller: &Caller,
+    kind: Kind,
+    mut parameters: Parameters,
+) -> Result<Json<DefinitionList>, Problem> {
+    let cursor = parameters.text("cursor");
+    let limit = parameters.limit();
+    let q = parameters.text("q").filter(|q| !q.is_empty());
+    if let Some(cursor) = &cursor
+        && Name::parse(cursor).is_err()
+    {
+        parameters.refuse("cursor", "is not one that a list has given");
+    }
+    parameters.finish()?;
+    let found = gateway
+        .store()
+        .definitions(
+            &caller.workspace,
+            kind,
+            cursor.as_deref(),
+            limit,
+            q.as_deref(),
+        )
+        .await?;
+    let full = found.len() >= limit as usize;
+    let next_cursor = found.last().filter(|_| full).map(|last| last.name.clone());
+    Ok(Json(DefinitionList {
+        items: found.into_iter().map(view).collect(),
+        next_cursor,
+    }))
+}
+
+async fn get(
+    gateway: &Gateway,
+    caller: &Caller,
+    kind: Kind,
+    name: &str,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    parameters.finish()?;
+    let name = name_of(kind.as_str(), name)?;
+    let stored = stored(gateway, &caller.workspace, kind, &name).await?;
+    answer(gateway, &caller.workspace, stored, StatusCode::OK).await
+}
+
+async fn put(
+    gateway: &Gateway,
+    caller: &Caller,
+    kind: Kind,
+    name: &str,
+    parameters: Parameters,
+    headers: &HeaderMap,
+    content: &Content,
+) -> Result<Response, Problem> {
+    parameters.finish()?;
+    let if_match = precondition(gateway, caller, kind, name, headers).await?;
+    let bundle = apply::read(content, "body")?;
+    match bundle.definitions.as_slice() {
+        [only] => {
+            let (written, own) = (
+                only.definition.kind().as_str(),
+                only.definition.name().as_str(),
+            );
+            if written != kind.as_str() || own != name {
+                return Err(Problem::body(
+                    "request.invalid",
+                    format!(
+                        "the body defines the {written} `{own}`, the address says the {} `{}`",
+                        kind.as_str(),
+                        shown(name)
+                    ),
+                ));
+            }
+        }
+        several => {
+            return Err(Problem::body(
+                "request.invalid",
+                format!(
+                    "one definition is expected, not {}; `POST /api/v1/apply` takes several",
+                    several.len()
+                ),
+            ));
+        }
+    }
+    let applied = apply::change(gateway, caller, bundle, if_match, apply::Mode::Apply).await?;
+    let status = if applied.created(kind, name) {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let stored = stored(gateway, &caller.workspace, kind, name).await?;
+    answer(gateway, &caller.workspace, stored, status).await
+}
+
+async fn delete(
+    gateway: &Gateway,
+    caller: &Caller,
+    kind: Kind,
+    name: &str,
+    parameters: Parameters,
+    headers: &HeaderMap,
+) -> Result<StatusCode, Problem> {
+    parameters.finish()?;
+    let name = name_of(kind.as_str(), name)?;
+    let if_match = precondition(gateway, caller, kind, &name, headers).await?;
+    let change = Change {
+        kind,
+        name: name.clone(),
+        action: Action::Delete,
+        if_match,
+    };
+    gateway
+        .store()
+        .apply(&caller.workspace, &caller.token, &[change])
+        .await
+        .map_err(|error| apply::refusal(error, if_match))?;
+    gateway.series().forget(&caller.workspace, &name);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns the version that the caller insists on, if any.
+async fn precondition(
+    gateway: &Gateway,
+    caller: &Caller,
+    kind: Kind,
+    name: &str,
+    headers: &HeaderMap,
+) -> Result<Option<i64>, Problem> {
+    if headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|value| value.as_bytes() == b"*")
+    {
+        return Ok(Some(0));
+    }
+    let Some(value) = headers.get(IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        let stored = gateway
+            .store()
+            .definition(&caller.workspace, kind, name)
+            .await?;
+        return match stored {
+            Some(stored) => Ok(Some(stored.version)),
+            None => Err(Problem::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition.failed",
+                "it does not exist",
+            )),
+        };
+    }
+    let number = text
+        .strip_prefix("W/")
+        .unwrap_or(text)
+        .trim_matches('"')
+        .parse::<i64>();
+    match number {
+        Ok(version @ 1..) => Ok(Some(version)),
+        // Not one of ours: it cannot be what is stored.
+        _ => Err(Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition.failed",
+            "the ETag does not match",
+        )
+        .detail(format!(
+            "`{}` is not an ETag of this gateway; read the definition again",
+            shown(text)
+        ))),
+    }
+}
+
+/// Returns a name from an address, or says that nothing can be called so.
+pub(crate) fn name_of(what: &str, name: &str) -> Result<String, Problem> {
+    match Name::parse(name) {
+        Ok(name) => Ok(name.as_str().to_owned()),
+        Err(_) => Err(Problem::not_found(what, name)),
+    }
+}
+
+/// Returns a stored definition, or a 404.
+pub(crate) async fn stored(
+    gateway: &Gateway,
+    workspace: &str,
+    kind: Kind,
+    name: &str,
+) -> Result<Stored, Problem> {
+    let found = gateway.store().definition(workspace, kind, name).await?;
+    found.ok_or_else(|| Problem::not_found(kind.as_str(), name))
+}
+
+/// Reads a stored document back into what it defines.
+pub(crate) fn parsed(document: &str) -> Result<Definition, Problem> {
+    let unreadable = |why: String| {
+        tracing::error!(error = %why, "a stored definition cannot be read");
+        Problem::internal()
+    };
+    let value: Value =
+        serde_json::from_str(document).map_err(|error| unreadable(error.to_string()))?;
+    Definition::from_document(&value).map_err(|problems| {
+        unreadable(
+            problems
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        )
+    })
+}
+
+/// Returns every connection of a workspace.
+pub(crate) async fn every_connection(
+    gateway: &Gateway,
+    workspace: &str,
+) -> Result<Vec<Connection>, Problem> {
+    let mut connections = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = gateway
+            .store()
+            .definitions(workspace, Kind::Connection, after.as_deref(), PAGE, None)
+            .await?;
+        let last = page.last().map(|stored| stored.name.clone());
+        let full = page.len() == PAGE as usize;
+        for stored in page {
+            if let Definition::Connection(connection) = parsed(&stored.document)? {
+                connections.push(connection);
+            }
+        }
+        if !full {
+            return Ok(connections);
+        }
+        after = last;
+    }
+}
+
+fn view(stored: Stored) -> DefinitionView {
+    let definition: Value = serde_json::from_str(&stored.document).unwrap_or(Value::Null);
+    DefinitionView {
+        kind: stored.kind.as_str().to_owned(),
+        title: definition
+            .get("title")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        name: stored.name,
+        etag: etag(stored.version),
+        created_at: time::text(stored.created_at),
+        updated_at: time::text(stored.updated_at),
+        definition,
+        expression: None,
+        revision: stored.revision,
+        version: None,
+        dataset: stored.dataset,
+        state: None,
+    }
+}
+
+/// Returns a definition's version as an entity tag.
+pub(crate) fn etag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+async fn answer(
+    gateway: &Gateway,
+    workspace: &str,
+    stored: Stored,
+    status: StatusCode,
+) -> Result<Response, Problem> {
+    let tag = etag(stored.version);
+    let definition = parsed(&stored.document)?;
+    let created_at = stored.created_at;
+    let mut view = view(stored);
+    match definition {
+        Definition::Connection(connection) => {
+            view.state = Some(connection_state(gateway, workspace, &connection).await?);
+        }
+        Definition::Dataset(dataset) => {
+            let mut state = StateView::default();
+            if let Some(known) = gateway
+                .store()
+                .dataset_named(workspace, dataset.name.as_str())
+                .await?
+            {
+                let metrics = gateway.store().metrics_of(workspace, &known.id).await?;
+                state.metrics = metrics.into_iter().map(|metric| metric.name).collect();
+                state.needs_attention = known.attention_reason.filter(|_| known.needs_attention);
+                state.last_success_at = known.last_success_at.map(time::text);
+                state.next_due_at = known.next_due_at.map(time::text);
+            }
+            view.state = Some(state);
+        }
+        Definition::Metric(metric) => {
+            let dataset = match &metric.dataset {
+                Some(name) => dataset(gateway, workspace, name.as_str()).await?,
+                None => None,
+            };
+            view.expression = Some(metric.expression.clone().unwrap_or_else(|| {
+                let select = metric.selection(dataset.as_ref());
+                expression::generate(&select, metric.metric_type(dataset.as_ref()))
+            }));
+            if let Some(known) = gateway
+                .store()
+                .metric_state(workspace, metric.name.as_str())
+                .await?
+            {
+                view.version = Some(known.version);
+                view.revision = Some(known.revision);
+                let schedule = metric.schedule(dataset.as_ref());
+                let now = gateway.context().clock.now();
+                view.state = Some(metric_state(known, &metric, &schedule, created_at, now));
+            }
+        }
+    }
+    let mut response = (status, Json(view)).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Returns a named dataset's definition, if it is there.
+pub(crate) async fn dataset(
+    gateway: &Gateway,
+    workspace: &str,
+    name: &str,
+) -> Result<Option<definition::Dataset>, Problem> {
+    match gateway
+        .store()
+        .definition(workspace, Kind::Dataset, name)
+        .await?
+    {
+        Some(stored) => match parsed(&stored.document)? {
+            Definition::Dataset(dataset) => Ok(Some(dataset)),
+            _ => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
+async fn connection_state(
+    gateway: &Gateway,
+    workspace: &str,
+    connection: &Connection,
+) -> Result<StateView, Problem> {
+    let known = gateway.store().secrets(workspace).await?;
+    let missing = connection
+        .secrets()
+        .into_iter()
+        .map(|name| name.to_string());
+    let secrets = missing
+        .filter(|name| !known.iter().any(|secret| secret.name == *name))
+        .collect();
+    let mut needs_attention = secrets::attention(gateway, workspace, connection).await?;
+    if needs_attention.is_none() {
+        let datasets = gateway
+            .store()
+            .datasets_of(workspace, connection.name.as_str())
+            .await?;
+        needs_attention = datasets
+            .into_iter()
+            .filter(|dataset| dataset.needs_attention)
+            .find_map(|dataset| dataset.attention_reason);
+    }
+    Ok(StateView {
+        needs_attention,
+        secrets,
+        ..StateView::default()
+    })
+}
+
+fn metric_state(
+    state: MetricState,
+    metric: &Metric,
+    schedule: &Schedule,
+    created_at: i64,
+    now: Timestamp,
+) -> StateView {
+    let newest = state.coverage.iter().max_by_key(|coverage| coverage.end);
+    let covered = state
+        .coverage
+        .iter()
+        .map(|coverage| coverage.start)
+        .min()
+        .zip(newest.map(|coverage| coverage.end))
+        .map(|(from, to)| Covered {
+            from: time::text(from),
+            to: time::text(to),
+        });
+    let stale = !metric.paused
+        && is_stale(
+            state.last_success_at.unwrap_or(created_at),
+            schedule,
+            &metric.zone(),
+            now,
+        );
+    StateView {
+        needs_attention: state.attention_reason,
+        last_success_at: state.last_success_at.map(time::text),
+        next_due_at: state.next_due_at.map(time::text),
+        stale: Some(stale),
+        partial: Some(newest.is_some_and(|coverage| !coverage.complete)),
+        last_run: state.last_run.map(|id| LastRun {
+            id,
+            outcome: state
+                .last_outcome
+                .map(|outcome| outcome.as_str().to_owned()),
+            error: state.last_error.map(|error| json_or_text(&error)),
+        }),
+        covered,
+        ..StateView::default()
+    }
+}
+
+/// Tells whether two instants of the schedule have passed since `since`.
+fn is_stale(since: i64, schedule: &Schedule, zone: &jiff::tz::TimeZone, now: Timestamp) -> bool {
+    let second = schedule
+        .next_after(time::instant(since), zone, 0)
+        .and_then(|first| schedule.next_after(first, zone, 0));
+    // The second slot itself still has the time of one run.
+    second.is_some_and(|second| {
+        let grace = Granularity::Hour.next(second, zone, definition::Weekday::Monday);
+        now > grace.min(
+            second
+                .checked_add(jiff::SignedDuration::from_mins(5))
+                .unwrap_or(grace),
+        )
+    })
+}
+
+/// Returns JSON text as JSON, and any other text as a JSON text.
+pub(crate) fn json_or_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+/// Returns the problems that are only warnings, for an answer that is not a refusal.
+pub(crate) fn warnings(problems: &[definition::Problem]) -> Vec<ProblemItem> {
+    problems
+        .iter()
+        .filter(|problem| !problem.is_error())
+        .map(ProblemItem::from)
+        .collect()
+}

@@ -1,0 +1,661 @@
+//! Runs: asked for, listed, and told about page by page.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use definition::window::{Interval, backfill as backfill_windows, plan};
+use definition::{Definition, Fetch, Granularity, Metric, Weekday};
+use http::StatusCode;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{Kind, MetricOutcome, NewRuns, Run, RunKind, RunsOf, StoredDataset};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::Caller;
+use crate::body::Content;
+use crate::definitions::{json_or_text, name_of, parsed, stored};
+use crate::parameters::Parameters;
+use crate::problem::{Problem, ProblemDocument, shown};
+use crate::router::Gateway;
+use crate::time;
+
+/// More windows than this are not one request any more; ask for a shorter range.
+const WINDOWS: usize = 1000;
+
+/// The runs that will do what was asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// The first of them, for those who ask for one.
+    #[schema(example = "r_01234567890123456789")]
+    run: String,
+    /// All of them, newest window first.
+    runs: Vec<AcceptedRun>,
+}
+
+/// One run that will do a part of what was asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AcceptedRun {
+    /// Its id.
+    run: String,
+    /// Whether it was open already.
+    joined: bool,
+    /// The range it covers; null: whatever the API answers.
+    window: Option<WindowView>,
+}
+
+/// A half-open range of time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WindowView {
+    /// The first instant inside.
+    start: String,
+    /// The first instant past it.
+    end: String,
+}
+
+impl From<store::Interval> for WindowView {
+    fn from(interval: store::Interval) -> Self {
+        Self {
+            start: time::text(interval.start),
+            end: time::text(interval.end),
+        }
+    }
+}
+
+/// A run as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunView {
+    /// Its id.
+    #[schema(example = "r_01234567890123456789")]
+    id: String,
+    /// The dataset it fetches.
+    dataset: String,
+    /// The connection it asks.
+    connection: String,
+    /// Why it exists: `scheduled`, `manual`, `backfill` or `recovery`.
+    kind: &'static str,
+    /// The scheduled instant, or that of the request.
+    slot: String,
+    /// The range asked for; null: whatever the API answers.
+    window: Option<WindowView>,
+    /// `waiting`, `dispatched`, `fetched`, `final`, `failed`, `dead`, `superseded` or `cancelled`.
+    #[schema(example = "final")]
+    state: &'static str,
+    /// Whether the state will never change again.
+    is_ended: bool,
+    /// How the fetch ended, such as `total_reached` or `page_cap`.
+    ended: Option<String>,
+    /// How often it was handed to a fetcher.
+    attempt: u32,
+    /// Pages read.
+    pages: i64,
+    /// Rows used, over all metrics.
+    rows: i64,
+    /// Rows rejected, over all metrics.
+    rejected: i64,
+    /// Whether it was cut short.
+    partial: bool,
+    /// What went wrong, redacted.
+    error: Option<Value>,
+    /// Why it exists or waits, for people.
+    reason: Option<String>,
+    /// When it was opened.
+    created_at: String,
+    /// When it was last handed to a fetcher.
+    dispatched_at: Option<String>,
+    /// When its last page was fetched.
+    fetched_at: Option<String>,
+    /// When it ended.
+    ended_at: Option<String>,
+    /// What it did to each metric; only when asked for by id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<Vec<OutcomeView>>,
+}
+
+/// What a run did to one metric.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OutcomeView {
+    /// The metric's name.
+    metric: String,
+    /// The revision evaluated.
+    revision: i64,
+    /// `applied`, `failed` or `dead`.
+    outcome: &'static str,
+    /// Rows used.
+    rows: i64,
+    /// Rows rejected.
+    rejected: i64,
+    /// Cells changed.
+    changed: i64,
+    /// Series left out because the metric has too many.
+    overflow: i64,
+    /// The version of the metric's data after it.
+    version: i64,
+    /// What went wrong, redacted.
+    error: Option<Value>,
+    /// When.
+    at: String,
+}
+
+impl From<MetricOutcome> for OutcomeView {
+    fn from(outcome: MetricOutcome) -> Self {
+        Self {
+            metric: outcome.metric,
+            revision: outcome.revision,
+            outcome: outcome.outcome.as_str(),
+            rows: outcome.rows,
+            rejected: outcome.rejected,
+            changed: outcome.changed,
+            overflow: outcome.overflow,
+            version: outcome.version,
+            error: outcome.error.as_deref().map(json_or_text),
+            at: time::text(outcome.at),
+        }
+    }
+}
+
+impl RunView {
+    /// Returns a run without its outcomes.
+    pub(crate) fn of(run: Run) -> Self {
+        Self {
+            id: run.id,
+            dataset: run.dataset,
+            connection: run.connection,
+            kind: run.kind.as_str(),
+            slot: time::text(run.slot),
+            window: run.window.map(WindowView::from),
+            state: run.state.as_str(),
+            is_ended: run.state.is_ended(),
+            ended: run.ended,
+            attempt: run.attempt,
+            pages: run.pages,
+            rows: run.rows,
+            rejected: run.rejected,
+            partial: run.partial,
+            error: run.error.as_deref().map(json_or_text),
+            reason: run.reason,
+            created_at: time::text(run.created_at),
+            dispatched_at: run.dispatched_at.map(time::text),
+            fetched_at: run.fetched_at.map(time::text),
+            ended_at: run.ended_at.map(time::text),
+            metrics: None,
+        }
+    }
+
+    /// Returns a run with what it did to each metric.
+    pub(crate) fn detailed(detail: store::RunDetail) -> Self {
+        let metrics = detail.outcomes.into_iter().map(OutcomeView::from).collect();
+        Self {
+            metrics: Some(metrics),
+            ..Self::of(detail.run)
+        }
+    }
+}
+
+/// Fetches a metric's data now; joins what is open already.
+#[utoipa::path(post, path = "/api/v1/metrics/{name}/sync", tag = "runs",
+    params(("name" = String, Path, description = "The metric's name")),
+    responses((status = 202, body = Accepted), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn sync(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    parameters.finish()?;
+    let subject = Subject::load(&gateway, &caller.workspace, &name).await?;
+    let now = gateway.context().clock.now();
+    let windows = match &subject.fetch.window {
+        None => Vec::new(),
+        Some(window) => {
+            let last = subject.dataset.last_window_end.map(time::instant);
+            plan(
+                window,
+                last,
+                now,
+                &subject.zone,
+                subject.coarsest,
+                subject.week_start,
+            )
+        }
+    };
+    subject
+        .open(&gateway, &caller, RunKind::Manual, now, windows)
+        .await
+}
+
+/// A past range to be fetched again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backfill {
+    /// The first instant: a date in the metric's zone, or RFC 3339.
+    #[schema(example = "2026-01-01")]
+    from: String,
+    /// The first instant past it; now when absent.
+    #[serde(default)]
+    #[schema(example = "2026-04-01")]
+    until: Option<String>,
+}
+
+/// Fetches a past range again, in the steps of the metric's window, newest first.
+#[utoipa::path(post, path = "/api/v1/metrics/{name}/backfill", tag = "runs", request_body = Backfill,
+    params(("name" = String, Path, description = "The metric's name")),
+    responses((status = 202, body = Accepted), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn backfill(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(name): Path<String>,
+    content: Content,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    parameters.finish()?;
+    let asked: Backfill = content.json()?;
+    let subject = Subject::load(&gateway, &caller.workspace, &name).await?;
+    let Some(window) = &subject.fetch.window else {
+        return Err(Problem::new(StatusCode::CONFLICT, "run.no_window", "there is no range to ask for")
+            .detail(format!(
+                "the request of `{name}` has no `window`, so every sync brings all there is; use sync instead"
+            )));
+    };
+    let now = gateway.context().clock.now();
+    let zone = subject.metric.zone();
+    let read = |field: &str, text: &str| {
+        rollup::range::parse_instant(text, &zone)
+            .map_err(|error| Problem::body("request.invalid", format!("`{field}`: {error}")))
+    };
+    let from = read("from", &asked.from)?;
+    let until = asked
+        .until
+        .as_deref()
+        .map_or(Ok(now), |until| read("until", until))?;
+    if from >= until {
+        return Err(Problem::body(
+            "request.invalid",
+            "`from` has to be before `until`",
+        ));
+    }
+    let windows = backfill_windows(
+        Interval::new(from, until),
+        window.step,
+        &subject.zone,
+        subject.coarsest,
+        subject.week_start,
+    );
+    subject
+        .open(&gateway, &caller, RunKind::Backfill, now, windows)
+        .await
+}
+
+/// That a recompute waits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Recomputing {
+    /// The metric.
+    metric: String,
+    /// Its place in the queue; asking again while it waits gives the same.
+    recompute: i64,
+}
+
+/// Evaluates the kept pages again with the expression in force, without calling the API.
+#[utoipa::path(post, path = "/api/v1/metrics/{name}/recompute", tag = "runs",
+    params(("name" = String, Path, description = "The metric's name")),
+    responses((status = 202, body = Recomputing), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn recompute(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<Recomputing>), Problem> {
+    parameters.finish()?;
+    let name = name_of("metric", &name)?;
+    let recompute = gateway
+        .store()
+        .request_recompute(&caller.workspace, &name)
+        .await?;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(Recomputing {
+            metric: name,
+            recompute,
+        }),
+    ))
+}
+
+/// What a list of runs is asked with.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "describes the parameters for the OpenAPI document"
+)]
+pub(crate) struct RunParameters {
+    /// Where to go on: the `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many at most, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// One page of runs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunList {
+    items: Vec<RunView>,
+    /// Where to go on; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// Lists the runs of the dataset that a metric reads, newest first.
+#[utoipa::path(get, path = "/api/v1/metrics/{name}/runs", operation_id = "list_runs", tag = "runs",
+    params(("name" = String, Path, description = "The metric's name"), RunParameters),
+    responses((status = 200, body = RunList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    mut parameters: Parameters,
+    Path(name): Path<String>,
+) -> Result<Json<RunList>, Problem> {
+    let cursor = parameters.text("cursor");
+    let limit = parameters.limit();
+    if cursor.as_deref().is_some_and(|cursor| !is_run_id(cursor)) {
+        parameters.refuse("cursor", "is not one that a list has given");
+    }
+    parameters.finish()?;
+    let name = name_of("metric", &name)?;
+    stored(&gateway, &caller.workspace, Kind::Metric, &name).await?;
+    let runs = gateway
+        .store()
+        .runs(
+            &caller.workspace,
+            RunsOf::Metric(&name),
+            limit,
+            cursor.as_deref(),
+        )
+        .await?;
+    let full = runs.len() >= limit as usize;
+    let next_cursor = runs.last().filter(|_| full).map(|run| run.id.clone());
+    Ok(Json(RunList {
+        items: runs.into_iter().map(RunView::of).collect(),
+        next_cursor,
+    }))
+}
+
+/// Reads one run with what it did to each metric.
+#[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "get_run", tag = "runs",
+    params(("id" = String, Path, description = "The run's id")),
+    responses((status = 200, body = RunView), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn get(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(id): Path<String>,
+) -> Result<Json<RunView>, Problem> {
+    parameters.finish()?;
+    Ok(Json(RunView::detailed(
+        detail(&gateway, &caller.workspace, &id).await?,
+    )))
+}
+
+/// The pages of a run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PageList {
+    items: Vec<PageView>,
+}
+
+/// One page that a run read; its body is in the stream while the run is kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PageView {
+    /// Its place in the run.
+    number: u32,
+    /// The HTTP status.
+    status: u32,
+    /// The body's length.
+    bytes: u64,
+    /// The records in it, where they could be counted.
+    records: Option<i64>,
+    /// When it was fetched.
+    fetched_at: String,
+    /// Where from, without secrets.
+    url: String,
+    /// The body's hash.
+    hash: String,
+    /// Whether an earlier page had the same body.
+    duplicate: bool,
+    /// Where it is in the stream of pages.
+    sequences: Vec<u64>,
+}
+
+impl From<wire::PageEntry> for PageView {
+    fn from(page: wire::PageEntry) -> Self {
+        Self {
+            number: page.number,
+            status: page.status,
+            bytes: page.bytes,
+            records: page.records,
+            fetched_at: page.fetched_at,
+            url: page.url,
+            hash: page.hash,
+            duplicate: page.duplicate,
+            sequences: page.sequences,
+        }
+    }
+}
+
+/// Lists the pages that a run read.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/pages", operation_id = "list_pages", tag = "runs",
+    params(("id" = String, Path, description = "The run's id")),
+    responses((status = 200, body = PageList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn pages(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(id): Path<String>,
+) -> Result<Json<PageList>, Problem> {
+    parameters.finish()?;
+    let detail = detail(&gateway, &caller.workspace, &id).await?;
+    let Some(manifest) = detail.manifest else {
+        return Ok(Json(PageList { items: Vec::new() }));
+    };
+    let manifest: wire::RunManifest = serde_json::from_str(&manifest).map_err(|error| {
+        tracing::error!(error = %error, run = id, "a kept manifest cannot be read");
+        Problem::internal()
+    })?;
+    Ok(Json(PageList {
+        items: manifest.pages.into_iter().map(PageView::from).collect(),
+    }))
+}
+
+/// Rows of a run that could not be used.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RejectedList {
+    items: Vec<RejectedView>,
+}
+
+/// A row that could not be used, masked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RejectedView {
+    /// The metric it was for.
+    metric: String,
+    /// The page it is on.
+    page: i64,
+    /// Its place on the page.
+    row: i64,
+    /// Why, for programs.
+    code: String,
+    /// Why, for people.
+    reason: String,
+    /// The row, masked and cut.
+    sample: String,
+}
+
+/// Lists samples of the rows that a run could not use, at most 20 for each metric.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/rejected", operation_id = "list_rejected", tag = "runs",
+    params(("id" = String, Path, description = "The run's id"), ("metric" = Option<String>, Query, description = "Only of this metric")),
+    responses((status = 200, body = RejectedList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn rejected(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    mut parameters: Parameters,
+    Path(id): Path<String>,
+) -> Result<Json<RejectedList>, Problem> {
+    let only = parameters.text("metric");
+    parameters.finish()?;
+    let detail = detail(&gateway, &caller.workspace, &id).await?;
+    let mut items = Vec::new();
+    for outcome in &detail.outcomes {
+        if only.as_ref().is_some_and(|only| *only != outcome.metric) {
+            continue;
+        }
+        let samples = gateway
+            .store()
+            .rejected(&caller.workspace, &id, &outcome.metric)
+            .await?;
+        items.extend(samples.into_iter().map(|sample| RejectedView {
+            metric: outcome.metric.clone(),
+            page: sample.page,
+            row: sample.row,
+            code: sample.code,
+            reason: sample.reason,
+            sample: sample.sample,
+        }));
+    }
+    Ok(Json(RejectedList { items }))
+}
+
+/// Returns a run with everything kept about it, or a 404.
+pub(crate) async fn detail(
+    gateway: &Gateway,
+    workspace: &str,
+    id: &str,
+) -> Result<store::RunDetail, Problem> {
+    let found = if is_run_id(id) {
+        gateway.store().run_detail(workspace, id).await?
+    } else {
+        None
+    };
+    found.ok_or_else(|| Problem::not_found("run", id))
+}
+
+fn is_run_id(text: &str) -> bool {
+    text.strip_prefix("r_").is_some_and(|rest| {
+        rest.len() == 20
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    })
+}
+
+/// What a request for a run is about: a metric, what it fetches, and how its windows are cut.
+struct Subject {
+    metric: Metric,
+    dataset: StoredDataset,
+    fetch: Fetch,
+    zone: TimeZone,
+    coarsest: Granularity,
+    week_start: Weekday,
+}
+
+impl Subject {
+    async fn load(gateway: &Gateway, workspace: &str, name: &str) -> Result<Self, Problem> {
+        let name = name_of("metric", name)?;
+        let stored = stored(gateway, workspace, Kind::Metric, &name).await?;
+        let Definition::Metric(metric) = parsed(&stored.document)? else {
+            return Err(Problem::internal());
+        };
+        let dataset = match &stored.dataset {
+            Some(id) => gateway.store().dataset(workspace, id).await?,
+            None => None,
+        };
+        let dataset = dataset.ok_or_else(|| Problem::not_found("dataset of this metric", &name))?;
+        let document = serde_json::from_str(&dataset.document).unwrap_or(Value::Null);
+        let Ok(fetch) = Fetch::from_document(&document) else {
+            tracing::error!(dataset = dataset.id, "a stored request cannot be read");
+            return Err(Problem::internal());
+        };
+        // As the scheduler cuts them, so that a window asked for by hand is one that it knows.
+        let (mut coarsest, mut zone, mut week_start) =
+            (Granularity::Hour, metric.zone(), metric.week_start);
+        for other in gateway.store().metrics_of(workspace, &dataset.id).await? {
+            if let Definition::Metric(other) = parsed(&other.document)?
+                && other.resolution >= coarsest
+            {
+                (coarsest, zone, week_start) = (other.resolution, other.zone(), other.week_start);
+            }
+        }
+        Ok(Self {
+            metric,
+            dataset,
+            fetch,
+            zone,
+            coarsest,
+            week_start,
+        })
+    }
+
+    async fn open(
+        self,
+        gateway: &Gateway,
+        caller: &Caller,
+        kind: RunKind,
+        now: Timestamp,
+        windows: Vec<Interval>,
+    ) -> Result<(StatusCode, Json<Accepted>), Problem> {
+        if windows.len() > WINDOWS {
+            return Err(Problem::body(
+                "request.range_too_large",
+                format!(
+                    "this makes {} runs; at most {WINDOWS} are opened at once, so ask for a shorter range",
+                    windows.len()
+                ),
+            ));
+        }
+        let new = NewRuns {
+            workspace: caller.workspace.clone(),
+            dataset: self.dataset.id.clone(),
+            slot: now.as_millisecond(),
+            kind,
+            windows: windows
+                .into_iter()
+                .map(|window| {
+                    Some(store::Interval {
+                        start: window.start.as_millisecond(),
+                        end: window.end.as_millisecond(),
+                    })
+                })
+                .collect(),
+            reason: Some(format!("asked for by {}", shown(&caller.name))),
+        };
+        let opened = gateway.store().open_runs(&new).await?;
+        gateway.wake(&caller.workspace, &self.dataset.id).await;
+        let runs: Vec<AcceptedRun> = opened
+            .into_iter()
+            .map(|opened| AcceptedRun {
+                run: opened.run,
+                joined: opened.joined,
+                window: opened.window.map(WindowView::from),
+            })
+            .collect();
+        let run = runs
+            .first()
+            .map(|first| first.run.clone())
+            .ok_or_else(Problem::internal)?;
+        Ok((StatusCode::ACCEPTED, Json(Accepted { run, runs })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_run_ids_are_looked_up() {
+        assert!(is_run_id("r_0123456789abcdefghij"));
+        for wrong in [
+            "",
+            "r_",
+            "r_0123456789ABCDEFGHIJ",
+            "x_0123456789abcdefghij",
+            "1' OR 1=1--",
+        ] {
+            assert!(!is_run_id(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Secrets: written here, sealed at once, never read back.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use definition::Connection;
+use http::StatusCode;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use service::Secret;
+use store::SecretInfo;
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::body::Content;
+use crate::definitions::{every_connection, name_of};
+use crate::parameters::Parameters;
+use crate::problem::{Problem, ProblemDocument, shown};
+use crate::router::Gateway;
+use crate::time;
+
+/// Keys and service-account files are far below this.
+const VALUE_BYTES: usize = 64 * 1024;
+/// More would not be a secret any more.
+const ORIGINS: usize = 20;
+/// Two people may set the same secret at the same moment; more than this is not people.
+const TRIES: usize = 5;
+
+/// What may be told about a secret; its value never is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SecretView {
+    /// Its name, as connections say it.
+    #[schema(example = "kit_api_secret")]
+    name: String,
+    /// Grows each time it is set.
+    version: i64,
+    /// Where it may be sent; empty until the first connection uses it.
+    #[schema(example = json!(["https://api.convertkit.com:443"]))]
+    origins: Vec<String>,
+    /// When it was first set.
+    created_at: String,
+    /// When it was last set.
+    updated_at: String,
+}
+
+impl From<SecretInfo> for SecretView {
+    fn from(secret: SecretInfo) -> Self {
+        Self {
+            name: secret.name,
+            version: secret.version,
+            origins: secret.origins,
+            created_at: time::text(secret.created_at),
+            updated_at: time::text(secret.updated_at),
+        }
+    }
+}
+
+/// All secrets of a workspace, without their values.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SecretList {
+    items: Vec<SecretView>,
+}
+
+/// A secret to be kept; `text/plain` with the bare value does as well.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretDraft {
+    /// The value.
+    #[schema(value_type = String, format = Password)]
+    value: Secret,
+    /// Where it may be sent (`https://host` or `https://host:port`); by default, the addresses of
+    /// the connections that use it.
+    #[serde(default)]
+    origins: Option<Vec<String>>,
+}
+
+/// A secret was kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SecretKept {
+    /// Its name.
+    name: String,
+    /// Its version now.
+    version: i64,
+    /// Where it may be sent; empty: to the first connection that will use it.
+    origins: Vec<String>,
+}
+
+/// Lists secrets by name, without values.
+#[utoipa::path(get, path = "/api/v1/secrets", operation_id = "list_secrets", tag = "secrets",
+    responses((status = 200, body = SecretList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn list(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<Json<SecretList>, Problem> {
+    parameters.finish()?;
+    let secrets = gateway.store().secrets(&caller.workspace).await?;
+    Ok(Json(SecretList {
+        items: secrets.into_iter().map(SecretView::from).collect(),
+    }))
+}
+
+/// Sets a secret: sealed for the fetchers together with the origins it may be sent to.
+#[utoipa::path(put, path = "/api/v1/secrets/{name}", operation_id = "put_secret", tag = "secrets",
+    params(("name" = String, Path, description = "The secret's name")),
+    request_body(content((SecretDraft = "application/json"), (String = "text/plain"))),
+    responses((status = 200, body = SecretKept), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn put(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(name): Path<String>,
+    content: Content,
+) -> Result<Json<SecretKept>, Problem> {
+    parameters.finish()?;
+    let name = name_of("secret", &name)?;
+    let draft = draft(&content)?;
+    let users = users(&gateway, &caller.workspace, &name).await?;
+    let origins = match draft.origins {
+        Some(origins) => normal_origins(&origins)?,
+        None => origins_of(&users),
+    };
+    let version = keep(&gateway, &caller, &name, &draft.value, &origins).await?;
+    // A new value is a new try: what waited for a person waits no longer.
+    for connection in &users {
+        let workspace = &caller.workspace;
+        for dataset in gateway
+            .store()
+            .datasets_of(workspace, connection.name.as_str())
+            .await?
+        {
+            if dataset.needs_attention {
+                gateway
+                    .store()
+                    .set_attention(workspace, &dataset.id, None)
+                    .await?;
+            }
+        }
+    }
+    Ok(Json(SecretKept {
+        name,
+        version,
+        origins,
+    }))
+}
+
+/// Deletes a secret.
+///
+/// A secret that a connection still uses stays, so that a sync does not fail by surprise.
+#[utoipa::path(delete, path = "/api/v1/secrets/{name}", operation_id = "delete_secret", tag = "secrets",
+    params(("name" = String, Path, description = "The secret's name")),
+    responses((status = 204), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn delete(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    parameters.finish()?;
+    let name = name_of("secret", &name)?;
+    let users = users(&gateway, &caller.workspace, &name).await?;
+    if !users.is_empty() {
+        let names: Vec<&str> = users
+            .iter()
+            .map(|connection| connection.name.as_str())
+            .collect();
+        return Err(
+            Problem::new(StatusCode::CONFLICT, "in_use", "the secret is in use").detail(format!(
+                "`{name}` is used by the connection {}; change that first",
+                names.join(", ")
+            )),
+        );
+    }
+    if gateway
+        .store()
+        .delete_secret(&caller.workspace, &caller.token, &name)
+        .await?
+    {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("secret", &name))
+    }
+}
+
+fn draft(content: &Content) -> Result<SecretDraft, Problem> {
+    let draft = if content.media_type == "text/plain" {
+        let text = content.text()?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        SecretDraft {
+            value: Secret::new(text),
+            origins: None,
+        }
+    } else {
+        content.json::<SecretDraft>()?
+    };
+    match draft.value.expose().len() {
+        0 => Err(Problem::body("request.invalid", "the value is empty")),
+        1..=VALUE_BYTES => Ok(draft),
+        _ => Err(Problem::body(
+            "request.invalid",
+            format!("a value has at most {VALUE_BYTES} bytes"),
+        )),
+    }
+}
+
+async fn keep(
+    gateway: &Gateway,
+    caller: &Caller,
+    name: &str,
+    value: &Secret,
+    origins: &[String],
+) -> Result<i64, Problem> {
+    let workspace = &caller.workspace;
+    for _ in 0..TRIES {
+        let version = gateway.store().next_secret_version(workspace, name).await?;
+        let plain = service::SealedSecret {
+            workspace: workspace.clone(),
+            name: name.to_owned(),
+            version,
+            origins: origins.to_vec(),
+            value: SecretString::from(value.expose()),
+        };
+        let sealed = service::seal(gateway.recipient(), &plain).map_err(|error| {
+            tracing::error!(error = %error, secret = name, "a secret could not be sealed");
+            Problem::internal()
+        })?;
+        let sealed = store::SealedSecret {
+            name: name.to_owned(),
+            version,
+            sealed,
+            origins: origins.to_vec(),
+        };
+        match gateway
+            .store()
+            .put_secret(workspace, &caller.token, &sealed)
+            .await
+        {
+            Ok(()) => return Ok(version),
+            Err(store::Error::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "conflict",
+        "the secret is being set by others",
+    )
+    .detail("try again in a moment"))
+}
+
+async fn users(
+    gateway: &Gateway,
+    workspace: &str,
+    secret: &str,
+) -> Result<Vec<Connection>, Problem> {
+    let mut connections = every_connection(gateway, workspace).await?;
+    connections.retain(|connection| {
+        connection
+            .secrets()
+            .iter()
+            .any(|name| name.as_str() == secret)
+    });
+    Ok(connections)
+}
+
+fn origins_of(connections: &[Connection]) -> Vec<String> {
+    let mut origins: Vec<String> = connections.iter().filter_map(Connection::origin).collect();
+    origins.sort();
+    origins.dedup();
+    origins
+}
+
+fn normal_origins(origins: &[String]) -> Result<Vec<String>, Problem> {
+    if origins.len() > ORIGINS {
+        return Err(Problem::body(
+            "request.invalid",
+            format!("at most {ORIGINS} origins"),
+        ));
+    }
+    let mut normal = Vec::with_capacity(origins.len());
+    for origin in origins {
+        let refused = || {
+            Problem::body(
+                "request.invalid",
+                format!(
+                    "`{}` is not an origin such as `https://api.example.com`",
+                    shown(origin)
+                ),
+            )
+        };
+        let url = url::Url::parse(origin).map_err(|_| refused())?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let anonymous = url.username().is_empty() && url.password().is_none();
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(refused());
+        };
+        if !bare || !anonymous || !matches!(url.scheme(), "http" | "https") {
+            return Err(refused());
+        }
+        normal.push(format!("{}://{host}:{port}", url.scheme()));
+    }
+    normal.sort();
+    normal.dedup();
+    Ok(normal)
+}
+
+/// Ties the secrets of a connection to its address, and says in words which may not go there.
+pub(crate) async fn bind(
+    gateway: &Gateway,
+    workspace: &str,
+    connection: &Connection,
+) -> Result<Option<String>, Problem> {
+    let wanted = connection.secrets();
+    let Some(origin) = connection.origin().filter(|_| !wanted.is_empty()) else {
+        return Ok(None);
+    };
+    let known = gateway.store().secrets(workspace).await?;
+    let mut unbound = Vec::new();
+    for name in wanted {
+        let Some(secret) = known.iter().find(|secret| secret.name == name.as_str()) else {
+            continue;
+        };
+        let bound = secret.origins.contains(&origin)
+            || gateway
+                .store()
+                .bind_secret_origin(workspace, &secret.name, secret.version, &origin)
+                .await?;
+        if !bound {
+            unbound.push(secret.name.clone());
+        }
+    }
+    Ok(refusal(&unbound, &origin))
+}
+
+/// Says what a connection's secrets lack, without changing anything.
+pub(crate) async fn attention(
+    gateway: &Gateway,
+    workspace: &str,
+    connection: &Connection,
+) -> Result<Option<String>, Problem> {
+    let known = gateway.store().secrets(workspace).await?;
+    let (mut missing, mut unbound) = (Vec::new(), Vec::new());
+    let origin = connection.origin();
+    for name in connection.secrets() {
+        match known.iter().find(|secret| secret.name == name.as_str()) {
+            None => missing.push(name.to_string()),
+            Some(secret) => {
+                let elsewhere = !secret.origins.is_empty()
+                    && origin
+                        .as_ref()
+                        .is_some_and(|origin| !secret.origins.contains(origin));
+                if elsewhere {
+                    unbound.push(secret.name.clone());
+                }
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let set = missing
+            .iter()
+            .map(|name| format!("`tidemark secret set {name}`"));
+        return Ok(Some(format!(
+            "set the secret with {}",
+            set.collect::<Vec<_>>().join(" and ")
+        )));
+    }
+    Ok(origin.and_then(|origin| refusal(&unbound, &origin)))
+}
+
+fn refusal(unbound: &[String], origin: &str) -> Option<String> {
+    (!unbound.is_empty()).then(|| {
+        format!(
+            "the secret {} was given for another address than {origin} and is not sent there; set it \
+             again with `tidemark secret set`",
+            unbound.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_written_one_way() {
+        let given = [
+            "https://Api.Example.com/".to_owned(),
+            "http://10.0.0.1:8080".to_owned(),
+        ];
+        let normal = normal_origins(&given).unwrap();
+        assert_eq!(
+            normal,
+            ["http://10.0.0.1:8080", "https://api.example.com:443"]
+        );
+    }
+
+    #[test]
+    fn what_is_more_than_an_origin_is_refused() {
+        for wrong in [
+            "api.example.com",
+            "https://a.example/path",
+            "https://u:p@a.example",
+            "ftp://a",
+        ] {
+            assert!(normal_origins(&[wrong.to_owned()]).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A metric over time, and its value over a range.
+
+mod cache;
+mod question;
+mod written;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use definition::{Granularity, Interval, Weekday};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use jiff::tz::TimeZone;
+use rollup::coverage::hull;
+use rollup::{AnswerSeries, Decimal, Query, Rules, SeriesKey};
+use serde::Serialize;
+
+use self::cache::{Cache, Described, Found, Slot};
+use self::question::{Question, SeriesParameters, Shape, ValueParameters, refusal};
+use self::written::{SeriesAnswer, ValueAnswer};
+use crate::auth::Caller;
+use crate::config::Limits;
+use crate::definitions::name_of;
+use crate::instruments::Source;
+use crate::parameters::Parameters;
+use crate::problem::{Problem, ProblemDocument};
+use crate::router::Gateway;
+
+/// Answers questions about metrics, from what it keeps where that still holds.
+#[derive(Debug)]
+pub(crate) struct Series {
+    cache: Cache,
+    most_points: usize,
+}
+
+/// Reads a metric over time.
+#[utoipa::path(get, path = "/api/v1/metrics/{name}/series", operation_id = "get_series", tag = "series",
+    params(("name" = String, Path, description = "The metric's name"), SeriesParameters),
+    responses((status = 200, body = SeriesAnswer), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn series(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let name = name_of("metric", &name)?;
+    let answer = gateway
+        .series()
+        .answer(
+            &gateway,
+            &caller.workspace,
+            &name,
+            Shape::Series,
+            parameters,
+        )
+        .await?;
+    Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())
+}
+
+/// Reads a metric's value over a whole range.
+#[utoipa::path(get, path = "/api/v1/metrics/{name}/value", operation_id = "get_value", tag = "series",
+    params(("name" = String, Path, description = "The metric's name"), ValueParameters),
+    responses((status = 200, body = ValueAnswer), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn value(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    parameters: Parameters,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let name = name_of("metric", &name)?;
+    let answer = gateway
+        .series()
+        .answer(&gateway, &caller.workspace, &name, Shape::Value, parameters)
+        .await?;
+    Ok(([(CONTENT_TYPE, "application/json")], answer).into_response())
+}
+
+impl Series {
+    /// Returns an empty memory with these bounds.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            cache: Cache::new(limits),
+            most_points: limits.points,
+        }
+    }
+
+    /// Forgets a metric whose definition was changed here.
+    pub(crate) fn forget(&self, workspace: &str, metric: &str) {
+        self.cache.forget(workspace, metric);
+    }
+
+    async fn answer(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+        shape: Shape,
+        parameters: Parameters,
+    ) -> Result<Bytes, Problem> {
+        let slot = self.cache.slot(workspace, name);
+        let described = match slot.described(gateway, workspace, name).await {
+            Ok(described) => described,
+            Err(problem) => {
+                if problem.status() == StatusCode::NOT_FOUND {
+                    self.cache.forget(workspace, name);
+                }
+                return Err(problem);
+            }
+        };
+        let rules = &described.rules;
+        let now = gateway.context().clock.now();
+        let question = Question::read(shape, parameters, rules, now)?;
+        let version = slot.version(gateway, workspace, name).await?;
+        let known = if question.needs_coverage() {
+            let nothing = Interval::new(now, now);
+            let (decoded, _) = slot
+                .decoded(gateway, workspace, name, version, nothing)
+                .await?;
+            hull(&decoded.input.coverage)
+        } else {
+            None
+        };
+        let query = question.resolve(rules, now, known)?;
+        let key = format!("{shape:?}{query:?}");
+        if let Some(answer) = slot.answer(&key, (version, described.version)) {
+            gateway.instruments().series(Source::Answer);
+            return Ok(answer);
+        }
+        let (answer, version) = self
+            .compute(
+                gateway, workspace, name, &slot, &described, version, shape, query,
+            )
+            .await?;
+        slot.keep(
+            key,
+            (version, described.version),
+            answer.clone(),
+            self.cache.most_answer_bytes(),
+        );
+        Ok(answer)
+    }
+
+    /// Returns a metric's title and the newest value of each of its series, within 30 days.
+    pub(crate) async fn latest(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+    ) -> Result<(Option<String>, Vec<(SeriesKey, Decimal)>), Problem> {
+        let slot = self.cache.slot(workspace, name);
+        let described = slot.described(gateway, workspace, name).await?;
+        let rules = &described.rules;
+        let version = slot.version(gateway, workspace, name).await?;
+        let now = gateway.context().clock.now();
+        let range = rollup::range::resolve(
+            question::DEFAULT_RANGE,
+            now,
+            &rules.zone,
+            rules.week_start,
+            None,
+        )
+        .map_err(|_| Problem::internal())?;
+        let step = if rules.samples() {
+            Granularity::Day
+        } else {
+            rules.resolution.max(Granularity::Day)
+        };
+        let mut query = Query::over(range, step);
+        let reads = query.reads(rules).map_err(|error| refusal(&error))?;
+        let (decoded, _) = slot
+            .decoded(gateway, workspace, name, version, widened(reads, rules))
+            .await?;
+        let mut dimensions: BTreeSet<String> = BTreeSet::new();
+        for (key, _) in &decoded.input.series {
+            dimensions.extend(key.dimensions.iter().map(|(name, _)| name.to_owned()));
+        }
+        query.group_by = dimensions.into_iter().collect();
+        let title = described.metric.title.clone();
+        let computing = tokio::task::spawn_blocking(move || {
+            let answer = rollup::answer(&decoded.input, &described.rules, &query)
+                .map_err(|error| refusal(&error))?;
+            let newest = |series: AnswerSeries| {
+                let value = series.points.iter().rev().find_map(|point| point.value)?;
+                Some((
+                    SeriesKey {
+                        dimensions: series.dimensions,
+                        unit: series.unit,
+                    },
+                    value,
+                ))
+            };
+            Ok::<_, Problem>(answer.series.into_iter().filter_map(newest).collect())
+        });
+        Ok((title, computing.await.map_err(|_| Problem::internal())??))
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different noun, and there is one caller"
+    )]
+    async fn compute(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+        slot: &Arc<Slot>,
+        described: &Arc<Described>,
+        version: i64,
+        shape: Shape,
+        query: Query,
+    ) -> Result<(Bytes, i64), Problem> {
+        let reads = query
+            .reads(&described.rules)
+            .map_err(|error| refusal(&error))?;
+        let range = widened(reads, &described.rules);
+        let (decoded, found) = slot
+            .decoded(gateway, workspace, name, version, range)
+            .await?;
+        gateway.instruments().series(match found {
+            Found::Kept => Source::Decoded,
+            Found::Read => Source::Store,
+        });
+        let (described, most_points) = (Arc::clone(described), self.most_points);
+        let computing = tokio::task::spawn_blocking(move || {
+            let answer = rollup::answer(&decoded.input, &described.rules, &query)
+                .map_err(|error| refusal(&error))?;
+            let points: usize = answer.series.iter().map(|series| series.points.len()).sum();
+            if points > most_points {
+                return Err(too_many(points, most_points));
+            }
+            let compared = query.compare;
+            let version = decoded.version;
+            let written = match shape {
+                Shape::Series => write(&SeriesAnswer::of(&described, version, &answer, compared)),
+                Shape::Value => write(&ValueAnswer::of(&described, version, &answer, compared)),
+            }?;
+            Ok((written, version))
+        });
+        computing.await.map_err(|_| Problem::internal())?
+    }
+}
+
+fn write(answer: &impl Serialize) -> Result<Bytes, Problem> {
+    serde_json::to_vec(answer)
+        .map(Bytes::from)
+        .map_err(|error| {
+            tracing::error!(error = %error, "an answer could not be written");
+            Problem::internal()
+        })
+}
+
+fn too_many(points: usize, most: usize) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "request.range_too_large",
+        "the answer would be too large",
+    )
+    .detail(format!(
+        "it has {points} points over all series, the limit is {most}; ask for a shorter range, a coarser \
+         granularity or fewer groups"
+    ))
+}
+
+/// Widens a range so that neighbouring questions find what they need already decoded.
+fn widened(range: Interval, rules: &Rules) -> Interval {
+    let unit = match rules.resolution {
+        Granularity::Hour => Granularity::Month,
+        _ => Granularity::Year,
+    };
+    range.snap_outward(unit, &TimeZone::UTC, Weekday::Monday)
+}

@@ -1,0 +1,424 @@
+//! Decoded series and written answers, kept by (metric, version) within a bound of bytes.
+//!
+//! Whether what is kept still holds is asked of the store for every request, so an answer is never
+//! older than the question; questions that arrive while the store is being asked share the next
+//! asking.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use definition::{Definition, Interval, Metric};
+use rollup::{Rules, SeriesInput, SeriesKey, State};
+use store::{Kind, SeriesRows};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::config::Limits;
+use crate::definitions::{dataset, parsed, stored};
+use crate::problem::Problem;
+use crate::router::Gateway;
+use crate::time;
+
+/// Metrics that are remembered at all, whatever their size.
+const SLOTS: usize = 20_000;
+/// Answers kept for one metric; dashboards ask a handful of questions of each.
+const ANSWERS: usize = 64;
+/// How long a definition is believed; what is applied through this gateway counts at once.
+const DEFINITION_MEMORY: Duration = Duration::from_secs(2);
+
+/// What is kept of all metrics.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
+    clock: AtomicU64,
+    bytes: Arc<AtomicUsize>,
+    most_bytes: usize,
+    most_slot_answer_bytes: usize,
+}
+
+/// What is kept of one metric.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    used: AtomicU64,
+    bytes: Arc<AtomicUsize>,
+    definition: AsyncMutex<Option<(Instant, Arc<Described>)>>,
+    asked: AtomicU64,
+    version: AsyncMutex<Option<(u64, Option<i64>)>>,
+    decoded: AsyncMutex<Option<Arc<Decoded>>>,
+    answers: Mutex<Answers>,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    /// The data's version and the definition's, that all of them were made at.
+    made_at: (i64, i64),
+    answers: HashMap<String, Bytes>,
+    bytes: usize,
+}
+
+/// A metric's definition as answers need it.
+#[derive(Debug)]
+pub(crate) struct Described {
+    /// The definition's version.
+    pub(crate) version: i64,
+    /// The metric.
+    pub(crate) metric: Metric,
+    /// How its rows and buckets are read.
+    pub(crate) rules: Rules,
+}
+
+/// A metric's points of some range of time, ready to be answered from.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    /// The version of the data.
+    pub(crate) version: i64,
+    /// The range that was read.
+    pub(crate) range: Interval,
+    /// The points.
+    pub(crate) input: SeriesInput,
+    bytes: usize,
+}
+
+impl Cache {
+    /// Returns an empty cache with these bounds.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            slots: Mutex::default(),
+            clock: AtomicU64::default(),
+            bytes: Arc::default(),
+            most_bytes: limits.series_cache_bytes,
+            most_slot_answer_bytes: limits.answer_cache_bytes,
+        }
+    }
+
+    /// Returns the slot of a metric.
+    pub(crate) fn slot(&self, workspace: &str, metric: &str) -> Arc<Slot> {
+        let tick = self.clock.fetch_add(1, Ordering::Relaxed);
+        let mut slots = self.slots();
+        if self.bytes.load(Ordering::Relaxed) > self.most_bytes || slots.len() >= SLOTS {
+            make_room(&mut slots, self.most_bytes / 2);
+        }
+        let slot = slots
+            .entry((workspace.to_owned(), metric.to_owned()))
+            .or_insert_with(|| Arc::new(Slot::new(Arc::clone(&self.bytes))));
+        slot.used.store(tick, Ordering::Relaxed);
+        Arc::clone(slot)
+    }
+
+    /// Forgets a metric whose definition was changed.
+    pub(crate) fn forget(&self, workspace: &str, metric: &str) {
+        self.slots()
+            .remove(&(workspace.to_owned(), metric.to_owned()));
+    }
+
+    /// Returns the most bytes of answers kept for one metric.
+    pub(crate) fn most_answer_bytes(&self) -> usize {
+        self.most_slot_answer_bytes
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops the slots that were used longest ago until those left are small and few enough.
+fn make_room(slots: &mut HashMap<(String, String), Arc<Slot>>, most_bytes: usize) {
+    let mut by_use: Vec<_> = slots
+        .iter()
+        .map(|(key, slot)| (slot.used.load(Ordering::Relaxed), key.clone()))
+        .collect();
+    by_use.sort_unstable();
+    let Some((_, newest)) = by_use.last().cloned() else {
+        return;
+    };
+    for (_, key) in by_use {
+        let total: usize = slots
+            .values()
+            .next()
+            .map_or(0, |slot| slot.bytes.load(Ordering::Relaxed));
+        if key == newest || (total <= most_bytes && slots.len() <= SLOTS / 2) {
+            return;
+        }
+        slots.remove(&key);
+    }
+}
+
+impl Slot {
+    fn new(bytes: Arc<AtomicUsize>) -> Self {
+        Self {
+            used: AtomicU64::default(),
+            bytes,
+            definition: AsyncMutex::default(),
+            asked: AtomicU64::default(),
+            version: AsyncMutex::default(),
+            decoded: AsyncMutex::default(),
+            answers: Mutex::default(),
+        }
+    }
+
+    /// Returns the metric's definition.
+    pub(crate) async fn described(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+    ) -> Result<Arc<Described>, Problem> {
+        let mut held = self.definition.lock().await;
+        if let Some((read, described)) = held.as_ref()
+            && read.elapsed() < DEFINITION_MEMORY
+        {
+            return Ok(Arc::clone(described));
+        }
+        let stored = stored(gateway, workspace, Kind::Metric, name).await?;
+        let Definition::Metric(metric) = parsed(&stored.document)? else {
+            return Err(Problem::internal());
+        };
+        let dataset = match &metric.dataset {
+            Some(name) => dataset(gateway, workspace, name.as_str()).await?,
+            None => None,
+        };
+        let rules = Rules::of(&metric, dataset.as_ref());
+        let described = Arc::new(Described {
+            version: stored.version,
+            metric,
+            rules,
+        });
+        *held = Some((Instant::now(), Arc::clone(&described)));
+        Ok(described)
+    }
+
+    /// Returns the version of the metric's data, as it is now or later than now.
+    pub(crate) async fn version(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+    ) -> Result<i64, Problem> {
+        let arrived = self.asked.load(Ordering::Acquire);
+        let mut held = self.version.lock().await;
+        let version = match *held {
+            // That asking began after this question arrived.
+            Some((asking, version)) if asking > arrived => version,
+            _ => {
+                let asking = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+                *held = None;
+                let version = gateway.store().metric_version(workspace, name).await?;
+                *held = Some((asking, version));
+                version
+            }
+        };
+        version.ok_or_else(|| Problem::not_found("metric", name))
+    }
+
+    /// Returns the points of at least `range`, decoded, no older than `version`.
+    pub(crate) async fn decoded(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+        version: i64,
+        range: Interval,
+    ) -> Result<(Arc<Decoded>, Found), Problem> {
+        let mut held = self.decoded.lock().await;
+        if let Some(decoded) = held.as_ref()
+            && decoded.version >= version
+            && decoded.range.start <= range.start
+            && decoded.range.end >= range.end
+        {
+            return Ok((Arc::clone(decoded), Found::Kept));
+        }
+        // A range that grows keeps what it had, so that two charts do not push one another out.
+        let range = match held.as_ref() {
+            Some(known) if known.version >= version => Interval::new(
+                known.range.start.min(range.start),
+                known.range.end.max(range.end),
+            ),
+            _ => range,
+        };
+        let rows = gateway
+            .store()
+            .series(
+                workspace,
+                name,
+                range.start.as_millisecond(),
+                range.end.as_millisecond(),
+            )
+            .await?
+            .ok_or_else(|| Problem::not_found("metric", name))?;
+        let decoding = tokio::task::spawn_blocking(move || decode(rows, range));
+        let decoded = decoding.await.map_err(|_| Problem::internal())??;
+        let decoded = Arc::new(decoded);
+        let before = held.as_ref().map_or(0, |known| known.bytes);
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
+        self.bytes.fetch_add(decoded.bytes, Ordering::Relaxed);
+        *held = Some(Arc::clone(&decoded));
+        Ok((decoded, Found::Read))
+    }
+
+    /// Returns a kept answer to `question`, made at exactly these versions of data and definition.
+    pub(crate) fn answer(&self, question: &str, made_at: (i64, i64)) -> Option<Bytes> {
+        let answers = self.answers();
+        if answers.made_at != made_at {
+            return None;
+        }
+        answers.answers.get(question).cloned()
+    }
+
+    /// Keeps an answer, unless newer ones are kept.
+    pub(crate) fn keep(
+        &self,
+        question: String,
+        made_at: (i64, i64),
+        answer: Bytes,
+        most_bytes: usize,
+    ) {
+        let mut answers = self.answers();
+        if answers.made_at > made_at || answer.len() > most_bytes {
+            return;
+        }
+        if answers.made_at < made_at
+            || answers.answers.len() >= ANSWERS
+            || answers.bytes + answer.len() > most_bytes
+        {
+            self.bytes.fetch_sub(answers.bytes, Ordering::Relaxed);
+            *answers = Answers {
+                made_at,
+                ..Answers::default()
+            };
+        }
+        let size = answer.len();
+        if answers.answers.insert(question, answer).is_none() {
+            answers.bytes += size;
+            self.bytes.fetch_add(size, Ordering::Relaxed);
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let decoded = self
+            .decoded
+            .get_mut()
+            .as_ref()
+            .map_or(0, |decoded| decoded.bytes);
+        let answers = self
+            .answers
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .bytes;
+        self.bytes.fetch_sub(decoded + answers, Ordering::Relaxed);
+    }
+}
+
+/// Whether points were kept or had to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// They were kept.
+    Kept,
+    /// They were read from the store.
+    Read,
+}
+
+fn decode(rows: SeriesRows, range: Interval) -> Result<Decoded, Problem> {
+    /// What a point weighs besides its state's own text.
+    const POINT_BYTES: usize = size_of::<(i64, State, bool)>();
+    let unreadable = |what: &str| {
+        tracing::error!(what, "stored points cannot be read");
+        Problem::internal()
+    };
+    let mut bytes = 0;
+    let mut series = Vec::with_capacity(rows.series.len());
+    for one in rows.series {
+        let key = SeriesKey::parse(&one.key).map_err(|_| unreadable("a series key"))?;
+        bytes += one.key.len() * 2 + one.points.len() * POINT_BYTES;
+        let mut points = Vec::with_capacity(one.points.len());
+        for point in one.points {
+            bytes += point.state.len();
+            let state = State::decode(&point.state).map_err(|_| unreadable("a state"))?;
+            points.push((point.start, state, point.partial));
+        }
+        series.push((key, points));
+    }
+    let coverage = rows
+        .coverage
+        .into_iter()
+        .map(|coverage| rollup::Coverage {
+            start: time::instant(coverage.start),
+            end: time::instant(coverage.end),
+            as_of: time::instant(coverage.as_of),
+            run: coverage.run,
+            revision: coverage.revision,
+            complete: coverage.complete,
+        })
+        .collect();
+    bytes += rows.syncs.len() * size_of::<i64>();
+    Ok(Decoded {
+        version: rows.version,
+        range,
+        input: SeriesInput {
+            series,
+            coverage,
+            syncs: rows.syncs,
+        },
+        bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(bytes: usize) -> Cache {
+        Cache::new(&Limits {
+            series_cache_bytes: bytes,
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn an_answer_holds_for_its_versions_only() {
+        let cache = cache(1_000_000);
+        let slot = cache.slot("default", "a");
+        slot.keep("q".into(), (2, 1), Bytes::from_static(b"two"), 1000);
+        assert_eq!(slot.answer("q", (2, 1)).as_deref(), Some(b"two".as_slice()));
+        assert_eq!(slot.answer("q", (3, 1)), None);
+        assert_eq!(slot.answer("q", (2, 2)), None);
+        slot.keep("q".into(), (3, 1), Bytes::from_static(b"three"), 1000);
+        slot.keep("q".into(), (2, 1), Bytes::from_static(b"late"), 1000);
+        assert_eq!(
+            slot.answer("q", (3, 1)).as_deref(),
+            Some(b"three".as_slice())
+        );
+    }
+
+    #[test]
+    fn what_is_kept_stays_within_the_bound() {
+        let cache = cache(1000);
+        for number in 0..100 {
+            let slot = cache.slot("default", &format!("m{number}"));
+            slot.keep("q".into(), (1, 1), Bytes::from(vec![0; 100]), 1000);
+        }
+        assert!(cache.bytes.load(Ordering::Relaxed) <= 1100);
+        let slots: Vec<_> = cache.slots().values().cloned().collect();
+        assert!(slots.len() <= 11);
+        drop(slots);
+        cache.slots().clear();
+        assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_forgotten_metric_answers_nothing() {
+        let cache = cache(1000);
+        cache
+            .slot("default", "a")
+            .keep("q".into(), (1, 1), Bytes::from_static(b"x"), 1000);
+        cache.forget("default", "a");
+        assert_eq!(cache.slot("default", "a").answer("q", (1, 1)), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! The accept loop: from a listener to answered requests, and an orderly end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use service::{Context, Part, Recipient};
+use store::Store;
+
+use crate::config::{Config, Limits};
+use crate::connections::{Connection, Connections, HeldBody};
+use crate::error::Error;
+use crate::router::{Gateway, router};
+use crate::updates;
+
+/// Runs a gateway on its configured address until shutdown.
+///
+/// # Errors
+///
+/// The address cannot be listened on.
+pub async fn run(
+    config: Config,
+    context: Context,
+    store: Store,
+    bus: bus::Bus,
+    recipient: Recipient,
+) -> Result<(), Error> {
+    let address = config.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen { address, source })?;
+    run_on(listener, config, context, store, bus, recipient).await;
+    Ok(())
+}
+
+/// Runs a gateway on a bound listener until shutdown.
+///
+/// It answers at once, with 503 where what it needs is not there yet, and becomes ready when the
+/// store and NATS have answered once.
+pub async fn run_on(
+    listener: TcpListener,
+    config: Config,
+    context: Context,
+    store: Store,
+    bus: bus::Bus,
+    recipient: Recipient,
+) {
+    let ready = context.readiness.part("gateway");
+    let gateway = Gateway::new(config, context.clone(), store, bus, recipient);
+    context
+        .tasks
+        .spawn("gateway_ready", become_ready(gateway.clone(), ready));
+    context
+        .tasks
+        .spawn_essential("gateway_updates", updates::listen(gateway.clone()));
+    serve(listener, router(gateway.clone()), &gateway).await;
+}
+
+async fn become_ready(gateway: Gateway, ready: Part) {
+    /// Often enough that a start is not felt as slow.
+    const LOOK: Duration = Duration::from_millis(50);
+    loop {
+        let able = gateway.bus().is_healthy() && gateway.store().ping().await.is_ok();
+        if able {
+            ready.set(true);
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = gateway.context().shutdown.requested() => return,
+        }
+    }
+}
+
+/// Serves `router` on `listener` until shutdown, and then ends in order.
+///
+/// On shutdown `/readyz` says no at once, new connections are taken for `shutdown_notice` more,
+/// streams end, and requests in hand have `shutdown_patience` to finish.
+pub(crate) async fn serve(listener: TcpListener, router: Router, gateway: &Gateway) {
+    let limits = &gateway.config().limits;
+    let context = gateway.context();
+    let connections = Connections::new(limits);
+    let builder = builder(limits);
+    let closing = gateway.closing().clone();
+    let notice = async {
+        context.shutdown.requested().await;
+        tokio::time::sleep(limits.shutdown_notice).await;
+    };
+    let mut notice = pin!(notice);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut notice => break,
+        };
+        match accepted {
+            Ok((stream, from)) => match connections.admit(from.ip()) {
+                Some(connection) => {
+                    let work = answer(
+                        stream,
+                        connection,
+                        builder.clone(),
+                        router.clone(),
+                        closing.clone(),
+                    );
+                    let counted = gateway.clone();
+                    context.tasks.spawn("connection", async move {
+                        counted.instruments().connection(1);
+                        work.await;
+                        counted.instruments().connection(-1);
+                    });
+                }
+                None => {
+                    context.tasks.spawn("turn_away", turn_away(stream));
+                }
+            },
+            Err(error) => {
+                /// Accepting fails for want of file descriptors; soon some are free again.
+                const PAUSE: Duration = Duration::from_millis(100);
+                tracing::warn!(error = %error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    closing.cancel();
+    let patience = async {
+        /// Often enough that a stop is not felt as slow.
+        const LOOK: Duration = Duration::from_millis(10);
+        while connections.open() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(limits.shutdown_patience, patience)
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.open(),
+            "requests in hand did not finish in time"
+        );
+    }
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    /// The least that hyper takes as a buffer.
+    const LEAST_BUFFER: usize = 8192;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.header_count)
+        .max_buf_size(limits.header_bytes.max(LEAST_BUFFER))
+        .pipeline_flush(true);
+    builder
+}
+
+async fn answer(
+    stream: TcpStream,
+    connection: std::sync::Arc<Connection>,
+    builder: http1::Builder,
+    router: Router,
+    closing: CancellationToken,
+) {
+    let _ = stream.set_nodelay(true);
+    let held = std::sync::Arc::clone(&connection);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let in_hand = held.begin();
+        let router = router.clone();
+        async move {
+            let Ok(response) = router.oneshot(request.map(Body::new)).await;
+            Ok::<Response<HeldBody>, Infallible>(response.map(|body| HeldBody::new(body, in_hand)))
+        }
+    });
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = connection.evicted() => return,
+        () = closing.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = %error, "a connection ended early");
+    }
+}
+
+/// Says that every connection is at work, without reading what was asked.
+async fn turn_away(mut stream: TcpStream) {
+    /// A peer that does not read has to go without an answer.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 160\r\n\r\n";
+    const BODY: &str = r#"{"type":"urn:tidemark:problem:server.busy","title":"too many connections","status":503,"code":"server.busy","detail":"close idle connections, or wait a moment"}"#;
+    let mut answer = Vec::with_capacity(ANSWER.len() + BODY.len() + 8);
+    answer.extend_from_slice(ANSWER);
+    answer.extend_from_slice(format!("{BODY:<160}").as_bytes());
+    let _ = tokio::time::timeout(PATIENCE, async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
