@@ -375,7 +375,8 @@ pub fn without(url: &Url, credentials: &Credentials) -> Url {
     without_names(url, &names)
 }
 
-fn without_names(url: &Url, names: &[&str]) -> Url {
+/// An address without the parameters of these names.
+pub fn without_names(url: &Url, names: &[&str]) -> Url {
     let Some(query) = url.query().filter(|_| !names.is_empty()) else { return url.clone() };
     // Pairs are kept as they are written: re-encoding could change what the API reads.
     let kept: Vec<&str> = query

@@ -1,5 +1,24 @@
-//! Calls the APIs.
-pub mod egress;
+#![doc = include_str!("../README.md")]
+
+pub mod auth;
+pub mod budget;
+pub mod config;
 pub mod decode;
+pub mod egress;
+pub mod error;
 pub mod http;
+pub mod instruments;
+pub mod once;
+pub mod pagination;
+pub mod plan;
+pub mod redact;
+pub mod render;
 pub mod retry;
+pub mod serve;
+pub mod sync_run;
+
+pub use config::Config;
+pub use egress::{Allow, Guard, GuardConfig, Verdict, check_url};
+pub use error::{Error, PageError};
+pub use once::{Glance, fetch_once};
+pub use serve::run;

@@ -1,0 +1,52 @@
+//! The fetcher's settings.
+
+use std::time::Duration;
+
+use service::Identity;
+
+use crate::egress::GuardConfig;
+use crate::http::Limits;
+use crate::retry::Policy;
+
+/// What a fetcher is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Open the secrets of connections; several for rotation.
+    pub identities: Vec<Identity>,
+    /// What may be called.
+    pub guard: GuardConfig,
+    /// How long and how much an answer may take.
+    pub limits: Limits,
+    /// How failures are tried again.
+    pub retry: Policy,
+    /// Authorities trusted beside Mozilla's, as PEM (`--extra-ca`).
+    pub extra_authorities: Option<Vec<u8>>,
+    /// Runs at the same time.
+    pub concurrency: usize,
+    /// After so much fetching a run checkpoints and hands back, so that no run holds a slot for ever.
+    pub checkpoint_after: Duration,
+    /// The longest wait (for a retry or a budget) that is waited in hand. Longer ones wait in the ledger; the broker
+    /// must hear of a page before its patience (120 s) ends.
+    pub longest_wait: Duration,
+    /// How long requests in hand may go on once shutdown is asked for; the rest of the drain is for publishing.
+    pub grace: Duration,
+    /// At this delivery by the broker a sync request is a dead letter.
+    pub deliveries: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            identities: Vec::new(),
+            guard: GuardConfig::default(),
+            limits: Limits::default(),
+            retry: Policy::default(),
+            extra_authorities: None,
+            concurrency: 16,
+            checkpoint_after: Duration::from_secs(300),
+            longest_wait: Duration::from_secs(45),
+            grace: Duration::from_secs(10),
+            deliveries: 5,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The service: takes sync requests from NATS, runs them, and says how each ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bus, Delivery, InHand, Outcome, Reason};
+use bytes::Bytes;
+use service::{Context, Shutdown};
+use tracing::Instrument as _;
+use wire::run_manifest::RunOutcome;
+use wire::stream::Consumer;
+use wire::{PageHeaders, Progress, RunManifest, SyncRequest};
+
+use crate::budget::Budgets;
+use crate::config::Config;
+use crate::error::Error;
+use crate::instruments::Instruments;
+use crate::sync_run::{Engine, Outlet};
+
+/// A request that met an outage of NATS comes back after this.
+const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+
+/// Starts a fetcher and returns; it works until shutdown and is awaited through the context's tasks.
+pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error> {
+    let ready = context.readiness.part("fetcher");
+    let concurrency = config.concurrency;
+    let budgets = Budgets::new(bus.budgets(), context.clock.clone());
+    let instruments = Instruments::new(&context.meter);
+    let engine = Arc::new(Engine::new(config, context.clock.clone(), Some(budgets), instruments)?);
+    let shutdown = context.shutdown.clone();
+    let consuming = bus.clone();
+    context.tasks.spawn_essential("fetcher.sync", async move {
+        let stop = shutdown.clone();
+        let handler = move |delivery: Delivery<SyncRequest>| {
+            let (engine, bus, stop) = (engine.clone(), bus.clone(), stop.clone());
+            async move { handle(&engine, &bus, &stop, delivery).await }
+        };
+        consuming.consume(Consumer::Fetcher, concurrency, shutdown.token(), handler).await;
+    });
+    ready.set(true);
+    tracing::info!(concurrency, "fetcher is ready");
+    Ok(())
+}
+
+/// Handles one delivery of a sync request.
+pub async fn handle(engine: &Engine, bus: &Bus, stop: &Shutdown, delivery: Delivery<SyncRequest>) -> Outcome {
+    let request = delivery.message;
+    if delivery.deliveries >= engine.config.deliveries {
+        let message = format!("the request was delivered {} times and never ended", delivery.deliveries);
+        return Outcome::Reject(Reason::new("run.poison", message));
+    }
+    if stop.is_requested() {
+        return Outcome::HandBack;
+    }
+    let span = tracing::info_span!(
+        "sync",
+        workspace = request.workspace,
+        dataset = request.dataset,
+        run = request.run,
+        attempt = request.attempt,
+    );
+    engine.instruments.begin();
+    let outlet = ToBus { bus, delivery: delivery.deliveries, in_hand: &delivery.in_hand };
+    let (outcome, counted) = async {
+        let manifest = match engine.run(&request, &outlet, stop).await {
+            Ok(manifest) => manifest,
+            Err(unpublished) => {
+                tracing::warn!(page = unpublished.page, reason = unpublished.reason, "a page could not be published");
+                return (Outcome::RetryAfter(AFTER_TROUBLE), "handed_back");
+            }
+        };
+        log(&manifest);
+        match bus.publish_manifest(&manifest).await {
+            Ok(_) => (Outcome::Done, counted(&manifest)),
+            Err(error) => {
+                tracing::warn!(%error, "a manifest could not be published");
+                (Outcome::from(&error), "handed_back")
+            }
+        }
+    }
+    .instrument(span)
+    .await;
+    engine.instruments.end(counted);
+    outcome
+}
+
+fn counted(manifest: &RunManifest) -> &'static str {
+    [RunOutcome::Complete, RunOutcome::Truncated, RunOutcome::Failed, RunOutcome::Checkpoint]
+        .into_iter()
+        .map(|outcome| outcome.as_str())
+        .find(|outcome| *outcome == manifest.outcome)
+        .unwrap_or("failed")
+}
+
+fn log(manifest: &RunManifest) {
+    let pages = manifest.pages.len();
+    match &manifest.error {
+        Some(error) => tracing::warn!(
+            pages,
+            records = manifest.records,
+            requests = manifest.requests,
+            code = error.code,
+            reason = error.message,
+            "run failed"
+        ),
+        None => tracing::info!(
+            pages,
+            records = manifest.records,
+            requests = manifest.requests,
+            outcome = manifest.outcome,
+            ended = manifest.ended,
+            "run fetched"
+        ),
+    }
+}
+
+/// Pages to the stream, progress to whoever listens, a word to the broker after each page.
+struct ToBus<'a> {
+    bus: &'a Bus,
+    delivery: u64,
+    in_hand: &'a InHand,
+}
+
+impl Outlet for ToBus<'_> {
+    async fn page(
+        &self,
+        workspace: &str,
+        dataset: &str,
+        headers: PageHeaders,
+        body: Bytes,
+    ) -> Result<bus::PublishedPage, String> {
+        self.bus
+            .publish_page(workspace, dataset, headers, self.delivery, body)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    async fn progress(&self, progress: Progress) {
+        if let Err(error) = self.bus.publish_progress(&progress).await {
+            tracing::debug!(%error, "progress was not heard");
+        }
+    }
+
+    async fn in_hand(&self) {
+        self.in_hand.progress().await;
+    }
+}

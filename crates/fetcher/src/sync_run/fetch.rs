@@ -1,0 +1,228 @@
+//! One page: permit, request, answer, judgement; again where that may help.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use url::Url;
+use wire::SyncRequest;
+
+use super::Engine;
+use crate::budget::Denied;
+use crate::decode;
+use crate::error::PageError;
+use crate::http::{Answer, Failure, Outgoing};
+use crate::pagination::{Facts, Position, next_of_link_headers};
+use crate::plan::Plan;
+use crate::retry::{Next, retry_after};
+
+/// A page that was fetched and judged usable.
+pub(super) struct Fetched {
+    pub(super) number: u32,
+    /// Where it came from in the end, without credentials.
+    pub(super) url: Url,
+    pub(super) status: u16,
+    /// The masked body; nothing for an answer without content.
+    pub(super) body: Option<Bytes>,
+    pub(super) facts: Facts,
+    pub(super) fetched_at: Timestamp,
+    pub(super) wire_bytes: u64,
+}
+
+/// Why there is no page.
+pub(super) enum Stop {
+    /// It cannot be had.
+    Failed(PageError),
+    /// It must wait longer than is waited in hand.
+    HandBack(Duration),
+    /// The run winds down; the page is asked for again later.
+    Interrupted,
+}
+
+impl Engine {
+    /// Fetches page `number`, trying again as the policy says until `winding_down`.
+    pub(super) async fn page(
+        &self,
+        request: &SyncRequest,
+        plan: &Plan,
+        number: u32,
+        position: Position,
+        winding_down: &CancellationToken,
+        requests: &AtomicU32,
+    ) -> (u32, Result<Fetched, Stop>) {
+        let span = tracing::info_span!("page", page = number, status = tracing::field::Empty);
+        let fetched = self.tries(request, plan, number, &position, winding_down, requests).instrument(span).await;
+        (number, fetched)
+    }
+
+    async fn tries(
+        &self,
+        request: &SyncRequest,
+        plan: &Plan,
+        number: u32,
+        position: &Position,
+        winding_down: &CancellationToken,
+        requests: &AtomicU32,
+    ) -> Result<Fetched, Stop> {
+        let failed = |error: PageError| Stop::Failed(error);
+        let rendered = plan.template.page(position, self.http.guard()).map_err(|error| failed(error.into()))?;
+        let credentials = plan.access.credentials(&rendered.url).map_err(|fault| failed(fault.into()))?;
+        let outgoing = Outgoing {
+            method: rendered.method,
+            url: rendered.url,
+            headers: rendered.headers,
+            body: rendered.body,
+            credentials,
+        };
+        let mut tried = 0;
+        loop {
+            self.permit(request, plan, winding_down).await?;
+            tried += 1;
+            requests.fetch_add(1, Ordering::Relaxed);
+            let began = Instant::now();
+            let answered = tokio::select! {
+                answered = self.http.send(&request.workspace, &outgoing) => answered,
+                () = self.out_of_grace(winding_down) => return Err(Stop::Interrupted),
+            };
+            let judged = answered.map_err(PageError::from).and_then(|answer| self.judge(plan, number, answer));
+            let error = match judged {
+                Ok(page) => {
+                    self.instruments.request("ok", began.elapsed());
+                    tracing::Span::current().record("status", page.status);
+                    return Ok(page);
+                }
+                Err(error) => error,
+            };
+            self.instruments.request(error.class(), began.elapsed());
+            tracing::Span::current().record("status", error.http_status());
+            tracing::debug!(page = number, tried, code = error.code(), "a request failed");
+            let wait = match self.config.retry.next(tried, error.fate(), rand::random()) {
+                Next::GiveUp => return Err(failed(error)),
+                Next::HandBack(wait) => return Err(Stop::HandBack(wait)),
+                Next::Wait(wait) => wait,
+            };
+            self.instruments.retry(error.class());
+            self.wait("retry", wait, winding_down).await?;
+        }
+    }
+
+    /// Waits for a permit of the connection's budget; without a rate limit there is none to wait for.
+    async fn permit(
+        &self,
+        request: &SyncRequest,
+        plan: &Plan,
+        winding_down: &CancellationToken,
+    ) -> Result<(), Stop> {
+        if winding_down.is_cancelled() {
+            return Err(Stop::Interrupted);
+        }
+        let Some(limit) = &plan.rate_limit else { return Ok(()) };
+        let unreachable = |reason: String| Stop::Failed(PageError::Budget(reason));
+        let Some(budgets) = &self.budgets else {
+            return Err(unreachable("this fetcher has no connection to NATS KV".to_owned()));
+        };
+        let mut trouble = 0;
+        loop {
+            match budgets.permit(&request.workspace, &plan.connection, limit).await {
+                Ok(()) => return Ok(()),
+                Err(Denied::Spent(wait)) => {
+                    let jitter = Duration::from_millis(rand::random_range(0..=50));
+                    self.wait("budget", wait + jitter, winding_down).await?;
+                }
+                Err(Denied::Unreachable(reason)) => {
+                    trouble += 1;
+                    if trouble >= 5 {
+                        tracing::warn!(reason, "the rate budget cannot be reached, so nothing is sent");
+                        return Err(Stop::HandBack(Duration::from_secs(10)));
+                    }
+                    self.wait("budget", Duration::from_secs(1), winding_down).await?;
+                }
+            }
+        }
+    }
+
+    async fn wait(
+        &self,
+        reason: &'static str,
+        wait: Duration,
+        winding_down: &CancellationToken,
+    ) -> Result<(), Stop> {
+        if wait > self.config.longest_wait {
+            return Err(Stop::HandBack(wait));
+        }
+        self.instruments.wait(reason, wait);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = winding_down.cancelled() => Err(Stop::Interrupted),
+        }
+    }
+
+    /// Ends when a request in hand has had its grace after the run began to wind down.
+    async fn out_of_grace(&self, winding_down: &CancellationToken) {
+        winding_down.cancelled().await;
+        tokio::time::sleep(self.config.grace).await;
+    }
+
+    /// Decides whether an answer is a page, and reads from it what paging needs.
+    fn judge(&self, plan: &Plan, number: u32, answer: Answer) -> Result<Fetched, PageError> {
+        let fetched_at = self.clock.now();
+        let status = answer.status;
+        let url = answer.url.clone();
+        if matches!(status.as_u16(), 204 | 205) {
+            let facts = Facts { records: Some(0), next: link_of(&answer), ..Facts::default() };
+            return Ok(Fetched {
+                number,
+                url,
+                status: status.as_u16(),
+                body: None,
+                facts,
+                fetched_at,
+                wire_bytes: answer.wire_bytes,
+            });
+        }
+        if !status.is_success() {
+            let named = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let after = named.and_then(|value| retry_after(value, fetched_at));
+            return Err(PageError::status(status, after, plan.redactor.excerpt(&answer.body)));
+        }
+        let content_type = answer.content_type().map(str::to_owned);
+        let next_link = link_of(&answer);
+        let read = decode::page(answer.body, content_type.as_deref(), &plan.reader.plain);
+        let (body, scan) = read.map_err(|unusable| match unusable {
+            decode::Unusable::NotJson { reason, ends_early } => {
+                decode::Unusable::NotJson { reason: plan.redactor.text(&reason).into_owned(), ends_early }
+            }
+            other => other,
+        })?;
+        let mut facts = plan.reader.facts(&body, &scan)?;
+        if matches!(plan.pagination, definition::Pagination::LinkHeader) {
+            facts.next = next_link;
+        }
+        Ok(Fetched {
+            number,
+            url,
+            status: status.as_u16(),
+            body: Some(plan.redactor.body(body)),
+            facts,
+            fetched_at,
+            wire_bytes: answer.wire_bytes,
+        })
+    }
+}
+
+fn link_of(answer: &Answer) -> Value {
+    let links = answer.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+    next_of_link_headers(links).map_or(Value::Null, Value::String)
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Failed(failure.into())
+    }
+}
