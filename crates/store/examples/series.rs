@@ -2,7 +2,11 @@
 //!
 //! `cargo run --release -p store --features testing --example series`
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement prints and may stop")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measurement prints and may stop"
+)]
 
 use std::time::Instant;
 
@@ -34,8 +38,18 @@ async fn measure(name: &str, url: &str) {
     println!("{name}: commit of 1,825 cells {:?}", began.elapsed());
     let began = Instant::now();
     for _ in 0..READS {
-        let rows = store.series(WS, "one", 0, 365 * DAY).await.unwrap().unwrap();
-        assert_eq!(rows.series.iter().map(|series| series.points.len()).sum::<usize>(), 1_825);
+        let rows = store
+            .series(WS, "one", 0, 365 * DAY)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            rows.series
+                .iter()
+                .map(|series| series.points.len())
+                .sum::<usize>(),
+            1_825
+        );
     }
     println!("{name}: series {:?} each", began.elapsed() / READS);
     let began = Instant::now();
@@ -53,17 +67,37 @@ async fn define(store: &Store) -> String {
         action: Action::Put(put),
         if_match: None,
     };
-    let fetch =
-        FetchIdentity { identity: "{}".into(), connection: "api".into(), document: "{}".into() };
+    let fetch = FetchIdentity {
+        identity: "{}".into(),
+        connection: "api".into(),
+        document: "{}".into(),
+    };
     let changes = [
-        put(Kind::Connection, "api", Put { document: "{}".into(), ..Put::default() }),
+        put(
+            Kind::Connection,
+            "api",
+            Put {
+                document: "{}".into(),
+                ..Put::default()
+            },
+        ),
         put(
             Kind::Metric,
             "one",
-            Put { document: "{}".into(), fetch: Some(fetch), ..Put::default() },
+            Put {
+                document: "{}".into(),
+                fetch: Some(fetch),
+                ..Put::default()
+            },
         ),
     ];
-    store.apply(WS, "bench", &changes).await.unwrap().remove(1).dataset.unwrap()
+    store
+        .apply(WS, "bench", &changes)
+        .await
+        .unwrap()
+        .remove(1)
+        .dataset
+        .unwrap()
 }
 
 async fn fill(store: &Store, dataset: &str) {
@@ -86,10 +120,20 @@ async fn fill(store: &Store, dataset: &str) {
             })
         })
         .collect();
-    let mut commit = store.begin_commit(WS, dataset, &run).await.unwrap().unwrap();
-    let everything = [Interval { start: 0, end: 366 * DAY }];
+    let mut commit = store
+        .begin_commit(WS, dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
+    let everything = [Interval {
+        start: 0,
+        end: 366 * DAY,
+    }];
     commit.replace("one", &everything, &cells).await.unwrap();
     commit.bump_version("one").await.unwrap();
-    commit.finish(RunState::Final, &RunEnd::default()).await.unwrap();
+    commit
+        .finish(RunState::Final, &RunEnd::default())
+        .await
+        .unwrap();
     commit.commit().await.unwrap();
 }

@@ -528,12 +528,7 @@ async fn add_series(
     cells: &[Cell],
 ) -> Result<u64> {
     let step = "add series";
-    let mut fresh: BTreeMap<String, &str> = BTreeMap::new();
-    for cell in cells {
-        if !known.ids.contains_key(&cell.series) {
-            fresh.insert(identity::hash(&cell.series), &cell.series);
-        }
-    }
+    let mut fresh = unknown(known, cells);
     if fresh.is_empty() {
         return Ok(0);
     }
@@ -546,6 +541,7 @@ async fn add_series(
                 known.ids.remove(&key);
             }
         }
+        fresh = unknown(known, cells);
     }
     let room = limit.saturating_sub(known.ids.len());
     let overflow = fresh.len().saturating_sub(room);
@@ -563,6 +559,17 @@ async fn add_series(
         }
     }
     Ok(overflow as u64)
+}
+
+/// The series of cells that have no number yet, by the hash of their key.
+fn unknown<'a>(known: &Series, cells: &'a [Cell]) -> BTreeMap<String, &'a str> {
+    let mut unknown = BTreeMap::new();
+    for cell in cells {
+        if !known.ids.contains_key(&cell.series) {
+            unknown.insert(identity::hash(&cell.series), cell.series.as_str());
+        }
+    }
+    unknown
 }
 
 /// Joins intervals that touch or overlap, so that every cell is read once.

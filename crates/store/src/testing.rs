@@ -53,7 +53,12 @@ impl TestPostgres {
         }
         let data = folder.path().join("data");
         let output = command(&programs, "initdb", is_root)
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"])
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+            ])
             .args(["--no-sync", "--no-instructions", "--pgdata"])
             .arg(&data)
             .current_dir(folder.path())
@@ -82,7 +87,11 @@ impl TestPostgres {
             .spawn()?;
         // From here on the keeper removes the folder.
         let _ = folder.keep();
-        let mut this = Self { keeper, port, databases: AtomicU32::new(0) };
+        let mut this = Self {
+            keeper,
+            port,
+            databases: AtomicU32::new(0),
+        };
         this.wait().await?;
         Ok(this)
     }
@@ -90,10 +99,14 @@ impl TestPostgres {
     /// Makes an empty database and returns its address.
     pub async fn database(&self) -> io::Result<String> {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let mut connection =
-            PgConnection::connect(&self.address("postgres")).await.map_err(io::Error::other)?;
+        let mut connection = PgConnection::connect(&self.address("postgres"))
+            .await
+            .map_err(io::Error::other)?;
         let sql = format!("CREATE DATABASE {name}");
-        connection.execute(AssertSqlSafe(sql)).await.map_err(io::Error::other)?;
+        connection
+            .execute(AssertSqlSafe(sql))
+            .await
+            .map_err(io::Error::other)?;
         connection.close().await.map_err(io::Error::other)?;
         Ok(self.address(&name))
     }
@@ -113,7 +126,9 @@ impl TestPostgres {
                 Err(error) => error,
             };
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!("postgres does not answer: {error}")));
+                return Err(io::Error::other(format!(
+                    "postgres does not answer: {error}"
+                )));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -186,7 +201,9 @@ fn is_root() -> bool {
 }
 
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
 /// A server that forgets everything with its folder, so nothing is synced to disk.

@@ -1,9 +1,7 @@
 //! A fresh store of each kind, and short ways to fill it.
 
 use store::testing::TestPostgres;
-use store::{
-    Action, Applied, Change, FetchIdentity, Interval, Kind, NewRuns, Put, RunKind, Store,
-};
+use store::{Action, Applied, Change, FetchIdentity, Interval, Kind, NewRuns, Put, RunKind, Store};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -21,14 +19,22 @@ pub(crate) async fn sqlite() -> Fixture {
     let url = format!("sqlite:{}", folder.path().join("store.db").display());
     let store = Store::open(&url).await.expect("the store opens");
     store.migrate().await.expect("the store migrates");
-    Fixture { store, url, _folder: Some(folder) }
+    Fixture {
+        store,
+        url,
+        _folder: Some(folder),
+    }
 }
 
 pub(crate) async fn postgres() -> Fixture {
     let url = postgres_database().await;
     let store = Store::open(&url).await.expect("the store opens");
     store.migrate().await.expect("the store migrates");
-    Fixture { store, url, _folder: None }
+    Fixture {
+        store,
+        url,
+        _folder: None,
+    }
 }
 
 pub(crate) async fn postgres_database() -> String {
@@ -40,11 +46,21 @@ pub(crate) async fn postgres_database() -> String {
 }
 
 pub(crate) fn put(kind: Kind, name: &str, put: Put) -> Change {
-    Change { kind, name: name.into(), action: Action::Put(put), if_match: None }
+    Change {
+        kind,
+        name: name.into(),
+        action: Action::Put(put),
+        if_match: None,
+    }
 }
 
 pub(crate) fn delete(kind: Kind, name: &str) -> Change {
-    Change { kind, name: name.into(), action: Action::Delete, if_match: None }
+    Change {
+        kind,
+        name: name.into(),
+        action: Action::Delete,
+        if_match: None,
+    }
 }
 
 pub(crate) fn connection(name: &str, origin: &str) -> Change {
@@ -52,13 +68,21 @@ pub(crate) fn connection(name: &str, origin: &str) -> Change {
     put(
         Kind::Connection,
         name,
-        Put { document, origin: Some(origin.into()), ..Put::default() },
+        Put {
+            document,
+            origin: Some(origin.into()),
+            ..Put::default()
+        },
     )
 }
 
 pub(crate) fn fetch(connection: &str, path: &str) -> FetchIdentity {
     let identity = format!(r#"{{"connection":"{connection}","path":"{path}"}}"#);
-    FetchIdentity { document: identity.clone(), identity, connection: connection.into() }
+    FetchIdentity {
+        document: identity.clone(),
+        identity,
+        connection: connection.into(),
+    }
 }
 
 pub(crate) fn metric(name: &str, connection: &str, path: &str) -> Change {
@@ -67,8 +91,9 @@ pub(crate) fn metric(name: &str, connection: &str, path: &str) -> Change {
 
 /// A metric whose evaluation is told apart by `evaluation`.
 pub(crate) fn metric_with(name: &str, connection: &str, path: &str, evaluation: &str) -> Change {
-    let document =
-        format!(r#"{{"kind":"metric","name":"{name}","path":"{path}","expression":"{evaluation}"}}"#);
+    let document = format!(
+        r#"{{"kind":"metric","name":"{name}","path":"{path}","expression":"{evaluation}"}}"#
+    );
     put(
         Kind::Metric,
         name,
@@ -83,14 +108,21 @@ pub(crate) fn metric_with(name: &str, connection: &str, path: &str, evaluation: 
 
 /// Applies a bundle that must go through.
 pub(crate) async fn apply(store: &Store, changes: &[Change]) -> Vec<Applied> {
-    store.apply(WS, "tester", changes).await.expect("the bundle applies")
+    store
+        .apply(WS, "tester", changes)
+        .await
+        .expect("the bundle applies")
 }
 
 /// A connection and one metric for each name, all on one request; returns the dataset's id.
 pub(crate) async fn metrics(store: &Store, names: &[&str]) -> String {
     let mut changes = vec![connection("api", "https://api.example.com:443")];
     changes.extend(names.iter().map(|name| metric(name, "api", "/things")));
-    apply(store, &changes).await.pop().and_then(|applied| applied.dataset).expect("a dataset")
+    apply(store, &changes)
+        .await
+        .pop()
+        .and_then(|applied| applied.dataset)
+        .expect("a dataset")
 }
 
 /// Opens one run without a window.
@@ -113,9 +145,17 @@ pub(crate) async fn open_window(
         windows: vec![window],
         reason: None,
     };
-    store.open_runs(&new).await.expect("a run opens").remove(0).run
+    store
+        .open_runs(&new)
+        .await
+        .expect("a run opens")
+        .remove(0)
+        .run
 }
 
 pub(crate) fn days(start: i64, end: i64) -> Interval {
-    Interval { start: start * DAY, end: end * DAY }
+    Interval {
+        start: start * DAY,
+        end: end * DAY,
+    }
 }

@@ -21,7 +21,10 @@ fn step() -> impl Strategy<Value = Step> {
     let intervals = prop::collection::vec((0i64..20, 1i64..8), 1..3);
     let cells = prop::collection::vec((0u8..4, 0i64..28, 0u8..3), 0..20);
     (intervals, cells, prop::bool::weighted(0.8)).prop_map(|(intervals, cells, is_finished)| Step {
-        intervals: intervals.into_iter().map(|(start, length)| (start, start + length)).collect(),
+        intervals: intervals
+            .into_iter()
+            .map(|(start, length)| (start, start + length))
+            .collect(),
         cells,
         is_finished,
     })
@@ -40,8 +43,11 @@ async fn follow(store: &Store, steps: &[Step]) -> (Model, Model) {
             // Two runs within one millisecond are one slot, and that one has ended.
             continue;
         };
-        let intervals: Vec<Interval> =
-            step.intervals.iter().map(|&(start, end)| Interval { start, end }).collect();
+        let intervals: Vec<Interval> = step
+            .intervals
+            .iter()
+            .map(|&(start, end)| Interval { start, end })
+            .collect();
         let is_inside = |start: i64| intervals.iter().any(|i| i.start <= start && start < i.end);
         let fresh: Model = step
             .cells
@@ -57,7 +63,10 @@ async fn follow(store: &Store, steps: &[Step]) -> (Model, Model) {
         let mut next = model.clone();
         next.retain(|(_, start), _| !is_inside(*start));
         next.extend(fresh);
-        let differences = next.iter().filter(|(key, state)| model.get(*key) != Some(*state)).count()
+        let differences = next
+            .iter()
+            .filter(|(key, state)| model.get(*key) != Some(*state))
+            .count()
             + model.keys().filter(|key| !next.contains_key(*key)).count();
         assert_eq!(replaced.changes.len(), differences);
         for change in &replaced.changes {
@@ -68,7 +77,10 @@ async fn follow(store: &Store, steps: &[Step]) -> (Model, Model) {
             assert_eq!(text(&change.old), model.get(&key).cloned());
             assert_eq!(text(&change.new), next.get(&key).cloned());
         }
-        commit.finish(RunState::Final, &RunEnd::default()).await.unwrap();
+        commit
+            .finish(RunState::Final, &RunEnd::default())
+            .await
+            .unwrap();
         if step.is_finished {
             commit.commit().await.unwrap();
             model = next;
@@ -78,13 +90,22 @@ async fn follow(store: &Store, steps: &[Step]) -> (Model, Model) {
         }
     }
     let stored = read(store, "one").await;
-    (model, stored.into_iter().map(|(series, start, state)| ((series, start), state)).collect())
+    (
+        model,
+        stored
+            .into_iter()
+            .map(|(series, start, state)| ((series, start), state))
+            .collect(),
+    )
 }
 
 fn check(store: impl Future<Output = fixture::Fixture>, cases: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fixture = runtime.block_on(store);
-    let mut runner = TestRunner::new(Config { cases, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases,
+        ..Config::default()
+    });
     runner
         .run(&prop::collection::vec(step(), 1..8), |steps| {
             let (model, stored) = runtime.block_on(follow(&fixture.store, &steps));

@@ -30,27 +30,46 @@ on_both!(
 );
 
 pub(crate) fn cell(series: &str, start: i64, state: &str) -> Cell {
-    Cell { series: series.into(), start, state: state.as_bytes().to_vec(), partial: false }
+    Cell {
+        series: series.into(),
+        start,
+        state: state.as_bytes().to_vec(),
+        partial: false,
+    }
 }
 
 pub(crate) fn all() -> Vec<Interval> {
-    vec![Interval { start: i64::MIN / 4, end: i64::MAX / 4 }]
+    vec![Interval {
+        start: i64::MIN / 4,
+        end: i64::MAX / 4,
+    }]
 }
 
 /// Commits cells over everything as a new run.
 async fn commit_cells(store: &Store, dataset: &str, slot: i64, cells: &[Cell]) -> Vec<CellChange> {
     let run = open(store, dataset, slot, RunKind::Manual).await;
-    let mut commit = store.begin_commit(WS, dataset, &run).await.unwrap().expect("an open run");
+    let mut commit = store
+        .begin_commit(WS, dataset, &run)
+        .await
+        .unwrap()
+        .expect("an open run");
     let changes = commit.replace("one", &all(), cells).await.unwrap().changes;
     commit.bump_version("one").await.unwrap();
-    commit.finish(RunState::Final, &RunEnd::default()).await.unwrap();
+    commit
+        .finish(RunState::Final, &RunEnd::default())
+        .await
+        .unwrap();
     commit.commit().await.unwrap();
     changes
 }
 
 /// What a query over everything returns: series, start, state.
 pub(crate) async fn read(store: &Store, metric: &str) -> Vec<(String, i64, String)> {
-    let rows = store.series(WS, metric, i64::MIN / 4, i64::MAX / 4).await.unwrap().unwrap();
+    let rows = store
+        .series(WS, metric, i64::MIN / 4, i64::MAX / 4)
+        .await
+        .unwrap()
+        .unwrap();
     let mut cells = Vec::new();
     for series in rows.series {
         assert!(series.points.is_sorted_by_key(|point| point.start));
@@ -65,21 +84,50 @@ pub(crate) async fn read(store: &Store, metric: &str) -> Vec<(String, i64, Strin
 async fn a_commit_shows_everything_at_once(store: &Store) {
     let dataset = metrics(store, &["one", "two"]).await;
     let run = open(store, &dataset, 1_000, RunKind::Scheduled).await;
-    let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+    let mut commit = store
+        .begin_commit(WS, &dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
     let names: Vec<&str> = commit.metrics().iter().map(|m| m.name.as_str()).collect();
     assert_eq!(names, ["one", "two"]);
     assert_eq!(commit.metrics()[0].revision, 1);
     assert!(commit.metrics()[0].document.contains("\"one\""));
-    assert_eq!((commit.run().slot, commit.run().id.as_str()), (1_000, run.as_str()));
-    let cells = [cell("{b}", 0, "b0"), cell("{a}", DAY, "a1"), cell("{a}", 0, "a0")];
+    assert_eq!(
+        (commit.run().slot, commit.run().id.as_str()),
+        (1_000, run.as_str())
+    );
+    let cells = [
+        cell("{b}", 0, "b0"),
+        cell("{a}", DAY, "a1"),
+        cell("{a}", 0, "a0"),
+    ];
     let replaced = commit.replace("one", &all(), &cells).await.unwrap();
     assert_eq!(replaced.changes.len(), 3);
-    assert_eq!((replaced.changes[0].series.as_str(), replaced.changes[0].start), ("{a}", 0));
-    let coverage =
-        Coverage { start: 0, end: DAY, as_of: 1_000, run: run.clone(), revision: 1, complete: true };
-    commit.set_coverage("one", std::slice::from_ref(&coverage)).await.unwrap();
+    assert_eq!(
+        (
+            replaced.changes[0].series.as_str(),
+            replaced.changes[0].start
+        ),
+        ("{a}", 0)
+    );
+    let coverage = Coverage {
+        start: 0,
+        end: DAY,
+        as_of: 1_000,
+        run: run.clone(),
+        revision: 1,
+        complete: true,
+    };
+    commit
+        .set_coverage("one", std::slice::from_ref(&coverage))
+        .await
+        .unwrap();
     let version = commit.bump_version("one").await.unwrap();
-    commit.outbox("one", version, r#"{"metric":"one"}"#).await.unwrap();
+    commit
+        .outbox("one", version, r#"{"metric":"one"}"#)
+        .await
+        .unwrap();
     let outcome = MetricOutcome {
         metric: "one".into(),
         revision: 1,
@@ -96,7 +144,12 @@ async fn a_commit_shows_everything_at_once(store: &Store) {
         ..MetricOutcome::default()
     };
     commit.metric_outcome(&failed, &[]).await.unwrap();
-    let end = RunEnd { rows: 3, pages: 2, ended: Some("no_next".into()), ..RunEnd::default() };
+    let end = RunEnd {
+        rows: 3,
+        pages: 2,
+        ended: Some("no_next".into()),
+        ..RunEnd::default()
+    };
     commit.finish(RunState::Final, &end).await.unwrap();
     // Nobody sees any of it yet.
     assert!(read(store, "one").await.is_empty());
@@ -111,13 +164,23 @@ async fn a_commit_shows_everything_at_once(store: &Store) {
     assert_eq!(read(store, "one").await.len(), 3);
     let waiting = store.outbox(10).await.unwrap();
     assert_eq!((waiting[0].metric.as_str(), waiting[0].version), ("one", 1));
-    assert_eq!(store.outbox_oldest().await.unwrap(), Some(waiting[0].created_at));
+    assert_eq!(
+        store.outbox_oldest().await.unwrap(),
+        Some(waiting[0].created_at)
+    );
     store.outbox_delete(&[waiting[0].id]).await.unwrap();
     assert_eq!(store.outbox_oldest().await.unwrap(), None);
     let detail = store.run_detail(WS, &run).await.unwrap().unwrap();
     assert_eq!((detail.run.state, detail.run.rows), (RunState::Final, 3));
-    let outcomes: Vec<_> = detail.outcomes.iter().map(|o| (o.metric.as_str(), o.outcome)).collect();
-    assert_eq!(outcomes, [("one", Outcome::Applied), ("two", Outcome::Failed)]);
+    let outcomes: Vec<_> = detail
+        .outcomes
+        .iter()
+        .map(|o| (o.metric.as_str(), o.outcome))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [("one", Outcome::Applied), ("two", Outcome::Failed)]
+    );
     assert_eq!(detail.outcomes[0].version, 1);
     let finals = store.final_runs(WS, &dataset, 3).await.unwrap();
     assert_eq!(finals.len(), 1);
@@ -127,27 +190,65 @@ async fn a_dropped_commit_leaves_nothing_behind(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     let run = open(store, &dataset, 1, RunKind::Manual).await;
     {
-        let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
-        commit.replace("one", &all(), &[cell("{}", 0, "x")]).await.unwrap();
+        let mut commit = store
+            .begin_commit(WS, &dataset, &run)
+            .await
+            .unwrap()
+            .unwrap();
+        commit
+            .replace("one", &all(), &[cell("{}", 0, "x")])
+            .await
+            .unwrap();
         let version = commit.bump_version("one").await.unwrap();
         commit.outbox("one", version, "{}").await.unwrap();
-        commit.finish(RunState::Final, &RunEnd::default()).await.unwrap();
+        commit
+            .finish(RunState::Final, &RunEnd::default())
+            .await
+            .unwrap();
         // The process dies here.
     }
     assert!(read(store, "one").await.is_empty());
     assert!(store.outbox(10).await.unwrap().is_empty());
     assert_eq!(store.metric_version(WS, "one").await.unwrap(), Some(0));
-    assert_eq!(store.run(WS, &run).await.unwrap().unwrap().state, RunState::Waiting);
-    assert!(store.begin_commit(WS, &dataset, &run).await.unwrap().is_some(), "it can be done again");
+    assert_eq!(
+        store.run(WS, &run).await.unwrap().unwrap().state,
+        RunState::Waiting
+    );
+    assert!(
+        store
+            .begin_commit(WS, &dataset, &run)
+            .await
+            .unwrap()
+            .is_some(),
+        "it can be done again"
+    );
 }
 
 async fn a_repeated_delivery_changes_nothing(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     commit_cells(store, &dataset, 1, &[cell("{}", 0, "x")]).await;
-    let run = store.final_runs(WS, &dataset, 1).await.unwrap().remove(0).0.id;
+    let run = store
+        .final_runs(WS, &dataset, 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .0
+        .id;
     assert!(store.begin_evaluation(WS, &run).await.unwrap().is_none());
-    assert!(store.begin_commit(WS, &dataset, &run).await.unwrap().is_none());
-    assert!(store.begin_commit(WS, &dataset, "r_unknown").await.unwrap().is_none());
+    assert!(
+        store
+            .begin_commit(WS, &dataset, &run)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .begin_commit(WS, &dataset, "r_unknown")
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(store.metric_version(WS, "one").await.unwrap(), Some(1));
 }
 
@@ -186,17 +287,35 @@ async fn replacing_writes_only_what_differs(store: &Store) {
         store,
         &dataset,
         1,
-        &[cell("{a}", 0, "same"), cell("{a}", DAY, "old"), cell("{b}", 0, "gone"), cell("{b}", 9 * DAY, "out")],
+        &[
+            cell("{a}", 0, "same"),
+            cell("{a}", DAY, "old"),
+            cell("{b}", 0, "gone"),
+            cell("{b}", 9 * DAY, "out"),
+        ],
     )
     .await;
     let run = open(store, &dataset, 2, RunKind::Manual).await;
-    let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+    let mut commit = store
+        .begin_commit(WS, &dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
     let mut part = cell("{c}", DAY, "part");
     part.partial = true;
-    let cells = [cell("{a}", 0, "same"), cell("{a}", DAY, "new"), part.clone()];
+    let cells = [
+        cell("{a}", 0, "same"),
+        cell("{a}", DAY, "new"),
+        part.clone(),
+    ];
     // Overlapping and touching intervals are one.
-    let intervals =
-        [Interval { start: 0, end: DAY }, Interval { start: DAY / 2, end: 2 * DAY }];
+    let intervals = [
+        Interval { start: 0, end: DAY },
+        Interval {
+            start: DAY / 2,
+            end: 2 * DAY,
+        },
+    ];
     let replaced = commit.replace("one", &intervals, &cells).await.unwrap();
     let change = |series: &str, start, old: Option<&str>, new: Option<&str>| CellChange {
         series: series.into(),
@@ -217,7 +336,10 @@ async fn replacing_writes_only_what_differs(store: &Store) {
     part.partial = false;
     let whole = [cells[0].clone(), cells[1].clone(), part];
     let replaced = commit.replace("one", &intervals, &whole).await.unwrap();
-    assert_eq!(replaced.changes, [change("{c}", DAY, Some("part"), Some("part"))]);
+    assert_eq!(
+        replaced.changes,
+        [change("{c}", DAY, Some("part"), Some("part"))]
+    );
     let read = commit.cells("one", 0, 2 * DAY).await.unwrap();
     assert_eq!(read, whole);
     commit.commit().await.unwrap();
@@ -226,14 +348,27 @@ async fn replacing_writes_only_what_differs(store: &Store) {
 async fn cells_outside_of_what_is_replaced_are_refused(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     let run = open(store, &dataset, 1, RunKind::Manual).await;
-    let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+    let mut commit = store
+        .begin_commit(WS, &dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
     let interval = [Interval { start: 0, end: DAY }];
-    let error = commit.replace("one", &interval, &[cell("{}", DAY, "x")]).await.expect_err("outside");
+    let error = commit
+        .replace("one", &interval, &[cell("{}", DAY, "x")])
+        .await
+        .expect_err("outside");
     assert!(matches!(error, Error::Invalid(_)), "{error}");
     let twice = [cell("{}", 0, "x"), cell("{}", 0, "y")];
-    let error = commit.replace("one", &interval, &twice).await.expect_err("twice");
+    let error = commit
+        .replace("one", &interval, &twice)
+        .await
+        .expect_err("twice");
     assert!(matches!(error, Error::Invalid(_)), "{error}");
-    let error = commit.replace("other", &interval, &[]).await.expect_err("not of this dataset");
+    let error = commit
+        .replace("other", &interval, &[])
+        .await
+        .expect_err("not of this dataset");
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
 }
 
@@ -241,23 +376,53 @@ async fn a_sync_of_a_level_is_added_once(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     for (slot, state) in [(100, "a"), (200, "b")] {
         let run = open(store, &dataset, slot, RunKind::Manual).await;
-        let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+        let mut commit = store
+            .begin_commit(WS, &dataset, &run)
+            .await
+            .unwrap()
+            .unwrap();
         let samples = [cell("{}", slot, state)];
-        assert_eq!(commit.insert_samples("one", slot, &samples).await.unwrap().changes.len(), 1);
-        assert!(commit.insert_samples("one", slot, &samples).await.unwrap().changes.is_empty());
+        assert_eq!(
+            commit
+                .insert_samples("one", slot, &samples)
+                .await
+                .unwrap()
+                .changes
+                .len(),
+            1
+        );
+        assert!(
+            commit
+                .insert_samples("one", slot, &samples)
+                .await
+                .unwrap()
+                .changes
+                .is_empty()
+        );
         commit.insert_samples("one", slot + 50, &[]).await.unwrap();
-        commit.finish(RunState::Final, &RunEnd::default()).await.unwrap();
+        commit
+            .finish(RunState::Final, &RunEnd::default())
+            .await
+            .unwrap();
         commit.commit().await.unwrap();
     }
     let rows = store.series(WS, "one", 100, 250).await.unwrap().unwrap();
-    assert_eq!(rows.syncs, [100, 150, 200], "a sync without members is a sync");
+    assert_eq!(
+        rows.syncs,
+        [100, 150, 200],
+        "a sync without members is a sync"
+    );
     assert_eq!(rows.series[0].points.len(), 2);
 }
 
 async fn coverage_is_replaced_whole(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     let run = open(store, &dataset, 1, RunKind::Manual).await;
-    let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+    let mut commit = store
+        .begin_commit(WS, &dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
     let piece = |start, end, as_of| Coverage {
         start,
         end,
@@ -275,7 +440,10 @@ async fn coverage_is_replaced_whole(store: &Store) {
         commit.set_coverage("one", &pieces).await.unwrap();
         assert_eq!(commit.coverage("one").await.unwrap(), pieces);
     }
-    let error = commit.set_coverage("one", &[piece(0, 1, 1), piece(0, 2, 1)]).await.expect_err("two");
+    let error = commit
+        .set_coverage("one", &[piece(0, 1, 1), piece(0, 2, 1)])
+        .await
+        .expect_err("two");
     assert!(matches!(error, Error::Invalid(_)), "{error}");
 }
 
@@ -286,9 +454,15 @@ async fn versions_grow_and_an_epoch_lifts_them(store: &Store) {
     assert_eq!(store.metric_version(WS, "one").await.unwrap(), Some(2));
     assert_eq!(store.raise_epoch().await.unwrap(), 1);
     commit_cells(store, &dataset, 3, &[cell("{}", 0, "z")]).await;
-    assert_eq!(store.metric_version(WS, "one").await.unwrap(), Some(1_000_000_000_001));
+    assert_eq!(
+        store.metric_version(WS, "one").await.unwrap(),
+        Some(1_000_000_000_001)
+    );
     assert_eq!(store.raise_epoch().await.unwrap(), 2);
-    assert_eq!(store.purge(WS, "tester", "one").await.unwrap(), 2_000_000_000_001);
+    assert_eq!(
+        store.purge(WS, "tester", "one").await.unwrap(),
+        2_000_000_000_001
+    );
 }
 
 async fn series_beyond_the_limit_are_counted_not_kept(store: &Store) {
@@ -296,7 +470,11 @@ async fn series_beyond_the_limit_are_counted_not_kept(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     let cells: Vec<Cell> = (0..5).map(|n| cell(&format!("{{{n}}}"), 0, "x")).collect();
     let run = open(store, &dataset, 1, RunKind::Manual).await;
-    let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+    let mut commit = store
+        .begin_commit(WS, &dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
     let replaced = commit.replace("one", &all(), &cells).await.unwrap();
     assert_eq!((replaced.overflow, replaced.changes.len()), (2, 3));
     // Series without cells make room.
@@ -308,19 +486,32 @@ async fn series_beyond_the_limit_are_counted_not_kept(store: &Store) {
 async fn many_cells_go_in_few_statements(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     let cells: Vec<Cell> = (0..20_000)
-        .map(|n| cell(&format!("{{\"k\":\"{}\"}}", n % 7), n / 7 * 3_600_000, &n.to_string()))
+        .map(|n| {
+            cell(
+                &format!("{{\"k\":\"{}\"}}", n % 7),
+                n / 7 * 3_600_000,
+                &n.to_string(),
+            )
+        })
         .collect();
     assert_eq!(commit_cells(store, &dataset, 1, &cells).await.len(), 20_000);
     assert_eq!(read(store, "one").await.len(), 20_000);
     assert!(commit_cells(store, &dataset, 2, &cells).await.is_empty());
-    assert_eq!(commit_cells(store, &dataset, 3, &cells[..10]).await.len(), 19_990);
+    assert_eq!(
+        commit_cells(store, &dataset, 3, &cells[..10]).await.len(),
+        19_990
+    );
     assert_eq!(read(store, "one").await.len(), 10);
 }
 
 async fn rejected_samples_are_few_and_stay_with_their_metric(store: &Store) {
     let dataset = metrics(store, &["one", "two"]).await;
     let run = open(store, &dataset, 1, RunKind::Manual).await;
-    let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+    let mut commit = store
+        .begin_commit(WS, &dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
     let sample = |row| RejectedSample {
         page: 1,
         row,
@@ -336,12 +527,21 @@ async fn rejected_samples_are_few_and_stay_with_their_metric(store: &Store) {
         ..MetricOutcome::default()
     };
     commit.metric_outcome(&outcome, &samples).await.unwrap();
-    commit.finish(RunState::Final, &RunEnd::default()).await.unwrap();
+    commit
+        .finish(RunState::Final, &RunEnd::default())
+        .await
+        .unwrap();
     commit.commit().await.unwrap();
     let kept = store.rejected(WS, &run, "one").await.unwrap();
     assert_eq!(kept, samples[..20]);
     assert!(store.rejected(WS, &run, "two").await.unwrap().is_empty());
-    assert!(store.rejected("other", &run, "one").await.unwrap().is_empty());
+    assert!(
+        store
+            .rejected("other", &run, "one")
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let now = store.now().await.unwrap();
     assert_eq!(store.sweep(now + 8 * DAY).await.unwrap().rejected, 20);
     assert!(store.run(WS, &run).await.unwrap().is_some());
@@ -352,19 +552,49 @@ async fn rejected_samples_are_few_and_stay_with_their_metric(store: &Store) {
 async fn a_recompute_replaces_its_outcome_and_ends_nothing(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     let run = open(store, &dataset, 1, RunKind::Manual).await;
-    assert!(store.begin_recompute(WS, &dataset, &run).await.unwrap().is_none(), "not final");
+    assert!(
+        store
+            .begin_recompute(WS, &dataset, &run)
+            .await
+            .unwrap()
+            .is_none(),
+        "not final"
+    );
     commit_cells(store, &dataset, 1, &[cell("{}", 0, "x")]).await;
     for revision in [1, 2, 2] {
-        let mut commit = store.begin_recompute(WS, &dataset, &run).await.unwrap().unwrap();
-        commit.replace("one", &all(), &[cell("{}", 0, "y")]).await.unwrap();
-        let outcome =
-            MetricOutcome { metric: "one".into(), revision, rows: 9, ..MetricOutcome::default() };
+        let mut commit = store
+            .begin_recompute(WS, &dataset, &run)
+            .await
+            .unwrap()
+            .unwrap();
+        commit
+            .replace("one", &all(), &[cell("{}", 0, "y")])
+            .await
+            .unwrap();
+        let outcome = MetricOutcome {
+            metric: "one".into(),
+            revision,
+            rows: 9,
+            ..MetricOutcome::default()
+        };
         commit.metric_outcome(&outcome, &[]).await.unwrap();
-        assert!(commit.finish(RunState::Final, &RunEnd::default()).await.is_err());
+        assert!(
+            commit
+                .finish(RunState::Final, &RunEnd::default())
+                .await
+                .is_err()
+        );
         commit.commit().await.unwrap();
     }
     let detail = store.run_detail(WS, &run).await.unwrap().unwrap();
-    assert_eq!(detail.outcomes.iter().map(|o| o.revision).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        detail
+            .outcomes
+            .iter()
+            .map(|o| o.revision)
+            .collect::<Vec<_>>(),
+        [1, 2]
+    );
     assert_eq!(read(store, "one").await[0].2, "y");
 }
 
@@ -376,12 +606,29 @@ async fn a_recompute_asked_for_again_stays_queued(store: &Store) {
     let now = store.now().await.unwrap();
     let claimed = store.claim_recompute(now, 1_000).await.unwrap().unwrap();
     assert_eq!((claimed.id, claimed.attempts), (id, 1));
-    assert!(store.claim_recompute(now + 999, 1_000).await.unwrap().is_none(), "leased");
+    assert!(
+        store
+            .claim_recompute(now + 999, 1_000)
+            .await
+            .unwrap()
+            .is_none(),
+        "leased"
+    );
     store.request_recompute(WS, "one").await.unwrap();
     store.end_recompute(&claimed).await.unwrap();
-    let again = store.claim_recompute(now, 1_000).await.unwrap().expect("asked for again");
+    let again = store
+        .claim_recompute(now, 1_000)
+        .await
+        .unwrap()
+        .expect("asked for again");
     store.end_recompute(&again).await.unwrap();
-    assert!(store.claim_recompute(i64::MAX / 2, 1).await.unwrap().is_none());
+    assert!(
+        store
+            .claim_recompute(i64::MAX / 2, 1)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 async fn a_purged_metric_is_empty_and_newer(store: &Store) {
@@ -389,16 +636,26 @@ async fn a_purged_metric_is_empty_and_newer(store: &Store) {
     commit_cells(store, &dataset, 1, &[cell("{}", 0, "x")]).await;
     assert_eq!(store.purge(WS, "tester", "one").await.unwrap(), 2);
     assert!(read(store, "one").await.is_empty());
-    assert!(matches!(store.purge(WS, "t", "no").await, Err(Error::NotFound { .. })));
+    assert!(matches!(
+        store.purge(WS, "t", "no").await,
+        Err(Error::NotFound { .. })
+    ));
 }
 
 async fn the_state_of_a_metric_is_read_at_once(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     assert!(store.metric_state(WS, "none").await.unwrap().is_none());
     let state = store.metric_state(WS, "one").await.unwrap().unwrap();
-    assert_eq!((state.version, state.last_success_at, state.coverage.len()), (0, None, 0));
+    assert_eq!(
+        (state.version, state.last_success_at, state.coverage.len()),
+        (0, None, 0)
+    );
     let run = open(store, &dataset, 1, RunKind::Manual).await;
-    let mut commit = store.begin_commit(WS, &dataset, &run).await.unwrap().unwrap();
+    let mut commit = store
+        .begin_commit(WS, &dataset, &run)
+        .await
+        .unwrap()
+        .unwrap();
     let piece = |start| Coverage {
         start,
         end: start + 1,
@@ -407,17 +664,29 @@ async fn the_state_of_a_metric_is_read_at_once(store: &Store) {
         revision: 1,
         complete: true,
     };
-    commit.set_coverage("one", &[piece(5), piece(1)]).await.unwrap();
+    commit
+        .set_coverage("one", &[piece(5), piece(1)])
+        .await
+        .unwrap();
     commit.bump_version("one").await.unwrap();
-    let outcome =
-        MetricOutcome { metric: "one".into(), revision: 1, ..MetricOutcome::default() };
+    let outcome = MetricOutcome {
+        metric: "one".into(),
+        revision: 1,
+        ..MetricOutcome::default()
+    };
     commit.metric_outcome(&outcome, &[]).await.unwrap();
-    commit.finish(RunState::Final, &RunEnd::default()).await.unwrap();
+    commit
+        .finish(RunState::Final, &RunEnd::default())
+        .await
+        .unwrap();
     commit.commit().await.unwrap();
     let state = store.metric_state(WS, "one").await.unwrap().unwrap();
     assert_eq!(state.coverage, [piece(1), piece(5)]);
     assert_eq!((state.version, state.dataset), (1, dataset));
-    assert_eq!((state.last_run, state.last_outcome), (Some(run), Some(Outcome::Applied)));
+    assert_eq!(
+        (state.last_run, state.last_outcome),
+        (Some(run), Some(Outcome::Applied))
+    );
     assert!(state.last_success_at.is_some());
 }
 
@@ -427,7 +696,10 @@ async fn a_deleted_metrics_points_are_swept_in_batches(store: &Store) {
     commit_cells(store, &dataset, 1, &cells).await;
     apply(store, &[delete(store::Kind::Metric, "one")]).await;
     apply(store, &[metric("one", "api", "/things")]).await;
-    assert!(read(store, "one").await.is_empty(), "the new metric starts empty");
+    assert!(
+        read(store, "one").await.is_empty(),
+        "the new metric starts empty"
+    );
     let now = store.now().await.unwrap();
     let mut batches = Vec::new();
     loop {
@@ -443,7 +715,10 @@ async fn a_deleted_metrics_points_are_swept_in_batches(store: &Store) {
 async fn text_with_nul_is_kept_readable(store: &Store) {
     let dataset = metrics(store, &["one"]).await;
     let run = open(store, &dataset, 1, RunKind::Manual).await;
-    let end = RunEnd { error: Some("a\0b".into()), ..RunEnd::default() };
+    let end = RunEnd {
+        error: Some("a\0b".into()),
+        ..RunEnd::default()
+    };
     assert!(store.fail_run(WS, &run, &end).await.unwrap());
     let run = store.run(WS, &run).await.unwrap().unwrap();
     assert_eq!(run.error.as_deref(), Some("a\u{fffd}b"));
