@@ -146,5 +146,5 @@ fn killed(error: &WorkerError) -> EvaluationError {
         WorkerError::Stuck => "the expression ran too long and was stopped from outside",
         _ => "the expression used too much memory or brought its process down",
     };
-    EvaluationError::new("expression.killed", message)
+    EvaluationError { code: "expression.killed".into(), message: message.into() }
 }

@@ -35,6 +35,9 @@ use workers::Workers;
 /// A loop that says nothing for this long is stuck: a recompute of one run is far shorter.
 const LOOP_LIMIT: Duration = Duration::from_secs(600);
 
+/// Far below the time after which the broker hands a silent evaluator's manifest to another.
+const WORD_EVERY: Duration = Duration::from_secs(1);
+
 /// Starts the evaluator's loops; they run until shutdown.
 pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Result<(), Error> {
     let ready = context.readiness.part("store");
@@ -63,13 +66,21 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
         recompute::run(&again, stop, config.recompute_every, || beat.beat()).await;
     });
 
-    let stop = context.shutdown.clone();
+    let stop = context.shutdown.token();
     context.tasks.spawn_essential("manifests", async move {
-        let handle = move |delivery: bus::Delivery<RunManifest>| {
-            let handler = handler.clone();
-            async move { handler.handle(delivery.message).await }
-        };
+        let handle = move |delivery: bus::Delivery<RunManifest>| take(handler.clone(), delivery);
         bus.consume(Consumer::Evaluator, config.workers, stop, handle).await;
     });
     Ok(())
+}
+
+/// Handles a manifest and says a word to the broker as long as that takes.
+async fn take(handler: RunHandler, delivery: bus::Delivery<RunManifest>) -> bus::Outcome {
+    let mut handling = std::pin::pin!(handler.handle(delivery.message));
+    loop {
+        match tokio::time::timeout(WORD_EVERY, &mut handling).await {
+            Ok(outcome) => return outcome,
+            Err(_) => delivery.in_hand.progress().await,
+        }
+    }
 }

@@ -44,9 +44,9 @@ impl Agenda {
             schedules: Vec::new(),
             window: fetch.window,
             coarsest: Granularity::Hour,
-            zone: definition::zone::find_or_utc(fetch.zone.as_deref()),
+            zone: fetch.zone.as_deref().and_then(definition::zone::find).unwrap_or(TimeZone::UTC),
             week_start: Weekday::Monday,
-            seed: seed_of(&dataset.id),
+            seed: Schedule::spread_seed(&dataset.id),
         };
         let rests = named.is_some_and(|named| named.paused);
         for stored in metrics {
@@ -64,6 +64,11 @@ impl Agenda {
             }
         }
         Ok(agenda)
+    }
+
+    /// Whether nothing wants it: no metric reads it, or all rest.
+    pub(crate) fn rests(&self) -> bool {
+        self.schedules.is_empty()
     }
 
     /// Returns the first instant after `after` at which one of its metrics is due.
@@ -152,9 +157,4 @@ fn read_metric(stored: &StoredMetric) -> Result<Metric, Unreadable> {
 
 fn first(problems: &[definition::Problem]) -> String {
     problems.first().map_or_else(|| "unknown problem".into(), ToString::to_string)
-}
-
-/// The spread of a dataset's slots over its period: from its id, so that it never changes.
-fn seed_of(id: &str) -> u64 {
-    u64::from_str_radix(id.trim_start_matches("d_"), 16).unwrap_or(0)
 }

@@ -50,16 +50,22 @@ async fn decide(
     now: Timestamp,
 ) -> Result<Decision, Error> {
     let agenda = agenda_of(store, dataset).await?;
-    let first_sync = (dataset.last_success_at.is_none() && dataset.next_due_at.is_none())
-        .then(|| instant(dataset.created_at).saturating_add(FIRST_SYNC_AFTER).unwrap_or(now));
-    let due = dataset.next_due_at.map(instant).filter(|due| *due <= now);
+    let due = dataset.next_due_at.map(instant).filter(|due| *due <= now && !dataset.replan);
     let Some(due) = due else {
-        // Planned for the first time, or again because definitions changed.
-        let next = agenda.next_after(now);
-        let first = first_sync.filter(|_| next.is_some());
-        return Ok(Decision::Later(first.or(next)));
+        // Definitions changed: planned again, and not fetched for that reason.
+        return Ok(Decision::Later(agenda.next_after(now)));
     };
-    if agenda.next_after(now).is_none() && agenda.next_after(due - SignedDuration::from_millis(1)).is_none() {
+    let first_sync = instant(dataset.created_at).saturating_add(FIRST_SYNC_AFTER).unwrap_or(now);
+    if due <= first_sync {
+        if dataset.last_success_at.is_some() {
+            // Somebody synced it since it was made.
+            return Ok(Decision::Later(agenda.next_after(now)));
+        }
+        if now < first_sync {
+            return Ok(Decision::Later(agenda.next_after(now).map(|_| first_sync)));
+        }
+    }
+    if agenda.rests() {
         return Ok(Decision::Later(None));
     }
     if connection_rests(store, dataset).await? {

@@ -52,8 +52,11 @@ pub(crate) async fn reconcile(
 
 /// True while the broker still holds the run's request or its manifest.
 async fn is_under_way(bus: &Bus, run: &Run) -> Result<bool, Error> {
-    let window = run.window.map(|window| (instant(window.start), instant(window.end)));
-    if bus.sync_waits(&run.workspace, &run.dataset, window).await? {
+    let window = run.window.map(|window| wire::Window {
+        start: instant(window.start).to_string(),
+        end: instant(window.end).to_string(),
+    });
+    if bus.sync_waits(&run.workspace, &run.dataset, window.as_ref()).await? {
         return Ok(true);
     }
     Ok(bus.manifest_of(&run.workspace, &run.dataset, &run.id).await?.is_some())

@@ -66,12 +66,6 @@ impl Client {
         &self.url
     }
 
-    /// Whether a gateway answers at all.
-    pub(crate) async fn is_reachable(&self) -> bool {
-        let probe = self.http.get(format!("{}/livez", self.url)).timeout(Duration::from_secs(2));
-        probe.send().await.is_ok()
-    }
-
     /// Reads `path` below `/api/v1`.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
         self.send(self.request(Method::GET, path).query(query)).await

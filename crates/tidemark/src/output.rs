@@ -1,22 +1,21 @@
 //! Tables for people, JSON for programs, CSV for spreadsheets.
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// Prints a header and rows as a table without lines.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.iter().map(|name| name.to_uppercase()));
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let text = table.to_string();
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    let head: Vec<String> = header.iter().map(|name| name.to_uppercase()).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
+    let width = |column: usize| {
+        all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |row: &&Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints a header and rows as CSV (RFC 4180).
@@ -77,6 +76,12 @@ pub(crate) fn problem_line(problem: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_has_columns_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["münchen".to_owned(), "1".to_owned()], vec!["x".to_owned(), "22".to_owned()]];
+        assert_eq!(table(&["city", "n"], &rows), "CITY     N\nmünchen  1\nx        22");
+    }
 
     #[test]
     fn csv_quotes_what_needs_it() {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bus::{Bus, BusConfig};
-use service::config::LogFormat;
 use service::telemetry::{self, TelemetryConfig};
 use service::{Context, Identity, Recipient, Settings, Shutdown};
 use store::Store;
@@ -18,7 +17,7 @@ pub(crate) fn telemetry(
     arguments: &service::config::ServiceArgs,
 ) -> anyhow::Result<telemetry::Telemetry> {
     let mut config = TelemetryConfig::new(service);
-    config.json_logs = arguments.log_format == LogFormat::Json;
+    config.log_format = arguments.log_format;
     config.otlp_endpoint.clone_from(&arguments.otlp_endpoint);
     telemetry::init(&config).context("telemetry cannot start")
 }
@@ -31,8 +30,7 @@ pub(crate) fn worker_program() -> anyhow::Result<evaluator::WorkerProgram> {
 
 /// Connects to NATS as `name`.
 pub(crate) async fn connect(url: &str, name: &str) -> anyhow::Result<Bus> {
-    let config = BusConfig { url: url.to_owned(), name: name.to_owned(), ..BusConfig::default() };
-    Bus::connect(config).await.context("NATS cannot be used")
+    Bus::connect(BusConfig::new(url, name)).await.context("NATS cannot be used")
 }
 
 async fn open_store(arguments: &cli::Service) -> anyhow::Result<Store> {
@@ -100,7 +98,10 @@ pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let start = |context| gateway::run(config, context, store, bus, recipient, Some(listener));
+    let start = |context| async move {
+        gateway::run_on(listener, config, context, store, bus, recipient).await;
+        Ok::<(), std::convert::Infallible>(())
+    };
     finish(service::run(context, settings(&arguments), start).await)
 }
 
@@ -118,7 +119,7 @@ pub(crate) async fn provision(arguments: cli::Provision) -> Result<(), Failure> 
     let bus = connect(&arguments.nats, "tidemark-provision").await?;
     let provision = bus::Provision { replicas: arguments.replicas, ..bus::Provision::default() };
     if arguments.check {
-        bus.check(&provision).await.context("NATS is not provisioned")?;
+        bus.check().await.context("NATS is not provisioned")?;
         println!("streams and consumers are as they should be");
     } else {
         bus.provision(&provision).await.context("NATS cannot be provisioned")?;

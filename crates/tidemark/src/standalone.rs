@@ -143,7 +143,9 @@ async fn start_services(
 
     let fetching = serve::fetcher_config(&arguments.allow_host, identities)?;
     let evaluating = evaluator::Config::new(serve::worker_program()?);
-    let serving = gateway::Config { listen: address, ..gateway::Config::default() };
+    let mut serving = gateway::Config { listen: address, ..gateway::Config::default() };
+    // There is no load balancer that would have to look away first.
+    serving.limits.shutdown_notice = Duration::ZERO;
     scheduler::run(scheduler::Config::default(), context.named("scheduler"), store.clone(), bus.clone())
         .await
         .context("the scheduler cannot start")?;
@@ -153,9 +155,11 @@ async fn start_services(
     fetcher::run(fetching, context.named("fetcher"), bus.clone())
         .await
         .context("the fetcher cannot start")?;
-    gateway::run(serving, context.named("gateway"), store.clone(), bus, recipient, Some(listener))
-        .await
-        .context("the gateway cannot start")?;
+    let gateway_context = context.named("gateway");
+    let gateway_store = store.clone();
+    context.tasks.spawn_essential("gateway", async move {
+        gateway::run_on(listener, serving, gateway_context, gateway_store, bus, recipient).await;
+    });
 
     let waiting = async {
         while !context.readiness.is_ready() {

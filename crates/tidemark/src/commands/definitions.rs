@@ -202,19 +202,29 @@ pub(crate) fn schema() {
 
 /// Lists the catalogue, or shows one entry.
 pub(crate) fn connectors(arguments: &Connectors) -> Done {
-    let all = connectors::catalogue();
+    let all = connectors::all();
     if let Some(name) = &arguments.name {
         let Some(found) = all.iter().find(|one| one.name == *name) else {
             return Err(Failure::invalid(format!("no connector `{name}`: run `tidemark connectors`")));
         };
-        println!("{}", output::json(&serde_json::to_value(found)?));
+        println!("{}", output::json(&connector_json(found)));
         return Ok(());
     }
     let rows: Vec<Vec<String>> =
-        all.iter().map(|one| vec![one.name.clone(), one.title.clone(), one.base_url.clone()]).collect();
-    let values = Value::Array(all.iter().filter_map(|one| serde_json::to_value(one).ok()).collect());
+        all
+            .iter()
+            .map(|one| vec![one.name.clone(), one.title.clone(), one.connection.base_url.clone()])
+            .collect();
+    let values = Value::Array(all.iter().map(connector_json).collect());
     print_rows(arguments.output, &values, &["name", "title", "base_url"], &rows);
     Ok(())
+}
+
+fn connector_json(connector: &connectors::Connector) -> Value {
+    serde_json::json!({
+        "name": connector.name, "title": connector.title, "documentation": connector.documentation,
+        "pagination": connector.pagination, "connection": connector.connection,
+    })
 }
 
 /// Returns the path of a kind, singular or plural.

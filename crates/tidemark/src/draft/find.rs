@@ -261,7 +261,8 @@ fn flatten<'a>(value: &'a Value, path: &mut Vec<String>, found: &mut Vec<(Vec<St
         found.push((path.clone(), value));
         path.pop();
     }
-    for (name, value) in fields.iter().filter(|(_, value)| value.is_object() && path.len() < DEPTH) {
+    let deep = path.len() >= DEPTH;
+    for (name, value) in fields.iter().filter(|(_, value)| value.is_object() && !deep) {
         path.push(name.clone());
         flatten(value, path, found);
         path.pop();
