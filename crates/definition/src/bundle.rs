@@ -108,6 +108,8 @@ impl Known for NothingKnown {
 
 /// The most text one bundle may hold, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
+/// The most problems that are told at once.
+pub const MAX_PROBLEMS: usize = 1_000;
 /// The most definitions one bundle may hold.
 pub const MAX_DEFINITIONS: usize = 10_000;
 
@@ -124,6 +126,9 @@ pub fn parse(text: &str, source: &str) -> Result<Bundle, Vec<Problem>> {
     let mut bundle = Bundle::default();
     let mut clean = Vec::new();
     for document in &documents {
+        if problems.len() >= MAX_PROBLEMS {
+            break;
+        }
         let mut decoder = Decoder::default();
         let definition = definition(&mut decoder, &Place::root(document));
         let found = decoder.problems.into_iter().map(|problem| {
@@ -177,7 +182,21 @@ pub fn parse(text: &str, source: &str) -> Result<Bundle, Vec<Problem>> {
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));
     problems.dedup();
-    Err(problems)
+    Err(bounded(problems))
+}
+
+/// Leaves out what nobody would read.
+fn bounded(mut problems: Vec<Problem>) -> Vec<Problem> {
+    if problems.len() > MAX_PROBLEMS {
+        problems.truncate(MAX_PROBLEMS);
+        if let Some(last) = problems.last_mut() {
+            last.code = "request.too_many_problems";
+            last.path.clear();
+            "there are more problems than are shown".clone_into(&mut last.message);
+            last.hint = Some("cure these first".to_owned());
+        }
+    }
+    problems
 }
 
 /// Splits text into documents.
@@ -195,15 +214,14 @@ fn documents(text: &str, source: &str, problems: &mut Vec<Problem>) -> Vec<Node>
             Ok(node) => vec![node],
             Err(problem) => {
                 // A flow map such as `{kind: metric}` is YAML; when it is neither, the JSON error is the clearer one.
-                let (documents, broken) = match suffix {
-                    "json" => (Vec::new(), true),
-                    _ => {
-                        let (documents, broken) = crate::yaml::read(text, source);
-                        (documents, !broken.is_empty())
-                    }
+                let (documents, broken) = if suffix == "json" {
+                    (Vec::new(), true)
+                } else {
+                    let (documents, broken) = crate::yaml::read(text, source);
+                    (documents, !broken.is_empty())
                 };
                 if broken {
-                    problems.push(problem);
+                    problems.push(*problem);
                     return Vec::new();
                 }
                 documents
@@ -327,9 +345,11 @@ fn definition(decoder: &mut Decoder, place: &Place<'_>) -> Option<Definition> {
 
 /// Notes where every path of a definition was written.
 fn locate(node: &Node, path: &str, positions: &mut BTreeMap<String, (u32, u32)>) {
-    positions
-        .entry(path.to_owned())
-        .or_insert((node.line, node.column));
+    if positions.contains_key(path) {
+        // A repeated key, or a path too long to be told apart: the first place is the one to show.
+        return;
+    }
+    positions.insert(path.to_owned(), (node.line, node.column));
     match &node.content {
         Content::List(items) => {
             for (index, inner) in items.iter().enumerate() {
@@ -375,7 +395,7 @@ impl Bundle {
         };
         problems
             .sort_by_cached_key(|problem| (order(&problem.source), problem.line, problem.column));
-        problems
+        bounded(problems)
     }
 
     /// Makes a problem at `path` of the definition at `index`.

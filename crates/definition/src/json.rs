@@ -4,7 +4,7 @@ use crate::node::{Content, Entry, MAX_DEPTH, MAX_NODES, Node};
 use crate::problem::Problem;
 
 /// Reads one JSON document; the error says line and column.
-pub(crate) fn read(text: &str, source: &str) -> Result<Node, Problem> {
+pub(crate) fn read(text: &str, source: &str) -> Result<Node, Box<Problem>> {
     let mut reader = Reader {
         rest: text.strip_prefix('\u{feff}').unwrap_or(text),
         line: 1,
@@ -12,7 +12,7 @@ pub(crate) fn read(text: &str, source: &str) -> Result<Node, Problem> {
         nodes: 0,
     };
     let fail = |reader: &Reader<'_>, error: Fault| {
-        Problem::new(error.0, "", error.1).at(source, reader.line, reader.column)
+        Box::new(Problem::new(error.0, "", error.1).at(source, reader.line, reader.column))
     };
     reader.space();
     let node = match reader.value(0) {

@@ -35,8 +35,8 @@ pub mod zone;
 pub use aggregation::{Aggregation, MetricType, OverTime};
 pub use auth::{Auth, Credential, TextOrSecret};
 pub use bundle::{
-    Bundle, Definition, Kind, Known, Located, MAX_BUNDLE_BYTES, MAX_DEFINITIONS, NothingKnown,
-    parse,
+    Bundle, Definition, Kind, Known, Located, MAX_BUNDLE_BYTES, MAX_DEFINITIONS, MAX_PROBLEMS,
+    NothingKnown, parse,
 };
 pub use connection::{Connection, RateLimit};
 pub use dataset::Dataset;

@@ -101,8 +101,14 @@ impl Node {
     }
 }
 
+/// Paths longer than this are not written out further: no definition is that deep.
+const MAX_PATH: usize = 400;
+
 /// Appends a key to a path: `a.b`, or `a["x y"]` when the key is no plain word.
 pub(crate) fn join(path: &str, key: &str) -> String {
+    if path.len() > MAX_PATH {
+        return path.to_owned();
+    }
     let plain = !key.is_empty()
         && key.len() <= 64
         && key
@@ -120,5 +126,8 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 
 /// Appends a position in a list to a path.
 pub(crate) fn item(path: &str, index: usize) -> String {
+    if path.len() > MAX_PATH {
+        return path.to_owned();
+    }
     format!("{path}[{index}]")
 }

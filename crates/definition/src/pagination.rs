@@ -135,8 +135,10 @@ pub struct NextUrl {
 
 words! {
     /// Where a pagination parameter is put.
+    #[derive(Default)]
     pub enum Placement {
         /// In the query (the default).
+        #[default]
         Query = "query",
         /// In the JSON or form body; `param` may be a dotted path into it.
         Body = "body",
@@ -144,12 +146,6 @@ words! {
         Path = "path",
         /// In the header called `param`.
         Header = "header",
-    }
-}
-
-impl Default for Placement {
-    fn default() -> Self {
-        Self::Query
     }
 }
 

@@ -231,17 +231,13 @@ impl<'de> Deserialize<'de> for DateFormat {
 
 words! {
     /// What it means when `records` is not in the first page.
+    #[derive(Default)]
     pub enum Missing {
         /// The metric's part of the run fails, and its earlier data stays (the default).
+        #[default]
         Fail = "fail",
         /// There are no records.
         Empty = "empty",
-    }
-}
-
-impl Default for Missing {
-    fn default() -> Self {
-        Self::Fail
     }
 }
 

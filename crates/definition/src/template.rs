@@ -9,9 +9,10 @@ use minijinja::value::{Object, ObjectRepr, Value as Jinja, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
+use crate::node;
 use crate::pagination::Placement;
 use crate::problem::{nearest, quoted};
-use crate::request::Request;
+use crate::request::{QueryValue, Request};
 use crate::span::Span;
 use crate::window::Interval;
 
@@ -227,56 +228,82 @@ pub fn encode_segment(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            let digits = [byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)]));
+            out.push('%');
+            out.extend(digits);
         }
     }
     out
 }
 
-/// Every text of a request that may be a template, with its path.
+/// The most templates one request may hold.
+pub(crate) const MAX_TEMPLATES: usize = 1_000;
+
+/// Every template of a request with its path, at most one more than are allowed.
 pub(crate) fn texts_of_request(request: &Request) -> Vec<(String, &str)> {
-    let mut texts = vec![("path".to_owned(), request.path.as_str())];
+    let mut texts = Texts(Vec::new());
+    texts.add(|| "path".to_owned(), &request.path);
     for (name, value) in &request.query {
-        let path = crate::node::join("query", name);
+        let path = || node::join("query", name);
         match value {
-            crate::request::QueryValue::One(text) => texts.push((path, text)),
-            crate::request::QueryValue::Many(many) => {
-                texts.extend(
-                    many.iter()
-                        .enumerate()
-                        .map(|(i, text)| (crate::node::item(&path, i), text.as_str())),
-                );
+            QueryValue::One(text) => texts.add(path, text),
+            QueryValue::Many(many) => {
+                for (index, text) in many.iter().enumerate() {
+                    texts.add(|| node::item(&path(), index), text);
+                }
             }
         }
     }
-    texts.extend(
-        request
-            .headers
-            .iter()
-            .map(|(name, text)| (crate::node::join("headers", name), text.as_str())),
-    );
+    for (name, text) in &request.headers {
+        texts.add(|| node::join("headers", name), text);
+    }
     if let Some(body) = &request.body {
-        leaves(body, "body", &mut texts);
+        texts.leaves(body, "body");
     }
     for (name, text) in request.form.iter().flatten() {
-        texts.push((crate::node::join("form", name), text));
+        texts.add(|| node::join("form", name), text);
     }
-    texts
+    texts.0
 }
 
-fn leaves<'v>(value: &'v Value, path: &str, texts: &mut Vec<(String, &'v str)>) {
-    match value {
-        Value::String(text) => texts.push((path.to_owned(), text)),
-        Value::Array(items) => {
-            items
-                .iter()
-                .enumerate()
-                .for_each(|(i, inner)| leaves(inner, &crate::node::item(path, i), texts));
+struct Texts<'t>(Vec<(String, &'t str)>);
+
+impl<'t> Texts<'t> {
+    fn add(&mut self, path: impl Fn() -> String, text: &'t str) {
+        if is_template(text) && self.0.len() <= MAX_TEMPLATES {
+            self.0.push((path(), text));
         }
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(key, inner)| leaves(inner, &crate::node::join(path, key), texts)),
-        _ => {}
+    }
+
+    fn leaves(&mut self, value: &'t Value, path: &str) {
+        match value {
+            Value::String(text) => self.add(|| path.to_owned(), text),
+            Value::Array(items) => {
+                for (index, inner) in items.iter().enumerate() {
+                    if !is_plain(inner) {
+                        self.leaves(inner, &node::item(path, index));
+                    }
+                }
+            }
+            Value::Object(fields) => {
+                for (key, inner) in fields {
+                    if !is_plain(inner) {
+                        self.leaves(inner, &node::join(path, key));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Tells whether a value can hold no template.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !is_template(text),
+        Value::Array(_) | Value::Object(_) => false,
+        _ => true,
     }
 }
 

@@ -33,11 +33,13 @@ pub(crate) fn read(text: &str, source: &str) -> (Vec<Node>, Vec<Problem>) {
             Err(error) => {
                 let (line, column) = place(error.marker().line(), error.marker().col());
                 let message = format!("not YAML: {}", error.kind());
-                Err(Problem::new("request.yaml_invalid", "", message).at(source, line, column))
+                Err(Box::new(
+                    Problem::new("request.yaml_invalid", "", message).at(source, line, column),
+                ))
             }
         };
         if let Err(problem) = result {
-            problems.push(problem);
+            problems.push(*problem);
             break;
         }
     }
@@ -62,7 +64,7 @@ struct Open {
 }
 
 impl Reader<'_> {
-    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Problem> {
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Box<Problem>> {
         let (line, column) = place(span.start.line(), span.start.col());
         let node = |content| Node {
             content,
@@ -75,22 +77,19 @@ impl Reader<'_> {
                 let content = self.scalar(&text, style, tag.as_deref(), line, column)?;
                 self.finish(node(content), anchor)?;
             }
-            Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag)
-                if tag.is_some() =>
-            {
-                let _ = anchor;
-                return Err(self.problem(
+            Event::SequenceStart(_, _, Some(_)) | Event::MappingStart(_, _, Some(_)) => {
+                return self.fail(
                     "definition.yaml_tag",
                     "tags are not read here",
                     line,
                     column,
-                ));
+                );
             }
             Event::SequenceStart(_, anchor, _) => {
-                self.begin(node(Content::List(Vec::new())), anchor)?
+                self.begin(node(Content::List(Vec::new())), anchor)?;
             }
             Event::MappingStart(_, anchor, _) => {
-                self.begin(node(Content::Map(Vec::new())), anchor)?
+                self.begin(node(Content::Map(Vec::new())), anchor)?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
@@ -99,16 +98,16 @@ impl Reader<'_> {
             }
             Event::Alias(id) => {
                 let Some(target) = self.anchors.get(&id) else {
-                    return Err(self.problem(
+                    return self.fail(
                         "definition.alias",
                         "an alias cannot stand inside what it repeats",
                         line,
                         column,
-                    ));
+                    );
                 };
                 self.aliased += target.count();
                 if self.aliased > MAX_ALIASED {
-                    return Err(self.too_much(line, column));
+                    return self.too_much(line, column);
                 }
                 let target = target.clone();
                 self.finish(target, 0)?;
@@ -118,18 +117,18 @@ impl Reader<'_> {
                     "nothing is called {} here",
                     crate::problem::quoted(&format!("&{name}"))
                 );
-                return Err(self.problem("definition.alias", message, line, column));
+                return self.fail("definition.alias", message, line, column);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn begin(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+    fn begin(&mut self, node: Node, anchor: usize) -> Result<(), Box<Problem>> {
         let (line, column) = (node.line, node.column);
         if self.open.len() >= MAX_DEPTH {
             let message = format!("nested more than {MAX_DEPTH} levels deep");
-            return Err(self.problem("request.too_deep", message, line, column));
+            return self.fail("request.too_deep", message, line, column);
         }
         if let Some(Open {
             node: Node {
@@ -140,12 +139,12 @@ impl Reader<'_> {
             ..
         }) = self.open.last()
         {
-            return Err(self.problem(
+            return self.fail(
                 "definition.type",
                 "a key must be a word, not a list or a map",
                 line,
                 column,
-            ));
+            );
         }
         self.open.push(Open {
             node,
@@ -156,21 +155,21 @@ impl Reader<'_> {
     }
 
     /// Puts a whole value where it belongs.
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Box<Problem>> {
         let (line, column) = (node.line, node.column);
         self.nodes += 1;
         if self.nodes + self.aliased > MAX_NODES {
-            return Err(self.problem(
+            return self.fail(
                 "request.too_large",
                 format!("more than {MAX_NODES} values"),
                 line,
                 column,
-            ));
+            );
         }
         if anchor > 0 {
             self.aliased += node.count();
             if self.aliased > MAX_ALIASED {
-                return Err(self.too_much(line, column));
+                return self.too_much(line, column);
             }
             self.anchors.insert(anchor, node.clone());
         }
@@ -187,16 +186,12 @@ impl Reader<'_> {
                 value: node,
             }),
             (Content::Map(_), None) => match node.content {
-                Content::Text(key) => open.key = Some((key, line, column)),
-                Content::Number(_, key) => open.key = Some((key, line, column)),
+                Content::Text(key) | Content::Number(_, key) => {
+                    open.key = Some((key, line, column));
+                }
                 Content::Bool(flag) => open.key = Some((flag.to_string(), line, column)),
                 _ => {
-                    return Err(self.problem(
-                        "definition.type",
-                        "a key must be a word",
-                        line,
-                        column,
-                    ));
+                    return self.fail("definition.type", "a key must be a word", line, column);
                 }
             },
             _ => {}
@@ -211,18 +206,18 @@ impl Reader<'_> {
         tag: Option<&Tag>,
         line: u32,
         column: u32,
-    ) -> Result<Content, Problem> {
+    ) -> Result<Content, Box<Problem>> {
         match tag {
             Some(tag) if tag.is_yaml_core_schema_tag("str") => {
                 return Ok(Content::Text(text.to_owned()));
             }
             Some(_) => {
-                return Err(self.problem(
+                return self.fail(
                     "definition.yaml_tag",
                     "tags other than !!str are not read here",
                     line,
                     column,
-                ));
+                );
             }
             None => {}
         }
@@ -237,26 +232,31 @@ impl Reader<'_> {
                 Ok(Some(number)) => Content::Number(number, text.to_owned()),
                 Ok(None) => Content::Text(text.to_owned()),
                 Err(message) => {
-                    return Err(self.problem("definition.number", message, line, column));
+                    return self.fail("definition.number", message, line, column);
                 }
             },
         })
     }
 
-    fn too_much(&self, line: u32, column: u32) -> Problem {
+    fn too_much<T>(&self, line: u32, column: u32) -> Result<T, Box<Problem>> {
         let message = format!("anchors and aliases repeat more than {MAX_ALIASED} values");
-        self.problem("definition.alias", message, line, column)
-            .hint("write the values out, or let metrics share a dataset")
+        let problem = Problem::new("definition.alias", "", message)
+            .hint("write the values out, or let metrics share a dataset");
+        Err(Box::new(problem.at(self.source, line, column)))
     }
 
-    fn problem(
+    fn fail<T>(
         &self,
         code: &'static str,
         message: impl Into<String>,
         line: u32,
         column: u32,
-    ) -> Problem {
-        Problem::new(code, "", message).at(self.source, line, column)
+    ) -> Result<T, Box<Problem>> {
+        Err(Box::new(Problem::new(code, "", message).at(
+            self.source,
+            line,
+            column,
+        )))
     }
 }
 

@@ -1,5 +1,12 @@
 //! Everything users get wrong is answered with a place, a code and a cure, and all of it at once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests and their helpers"
+)]
+
 mod support;
 
 use definition::{NothingKnown, Problem};
@@ -152,10 +159,11 @@ fn aliases_repeat_a_little_and_never_a_lot() {
     let mut bomb = String::from("a: &a0 [1,1,1,1,1,1,1,1,1]\n");
     for level in 1..10 {
         let previous = format!("*a{}", level - 1);
-        bomb.push_str(&format!(
-            "a{level}: &a{level} [{}]\n",
-            vec![previous; 9].join(",")
-        ));
+        let repeated = vec![previous; 9].join(",");
+        bomb = format!(
+            "{bomb}a{level}: &a{level} [{repeated}]
+"
+        );
     }
     for (text, code) in [
         (bomb.as_str(), "definition.alias"),
@@ -562,9 +570,8 @@ fn secrets_are_named_and_never_written() {
         "request.query.token",
         "***",
     );
-    for fine in ["query: { token: weekly, key: name, page_token: \"{{ now | unix }}\" }"] {
-        assert_eq!(problems(&request(fine), "a.yaml"), vec![], "{fine}");
-    }
+    let fine = "query: { token: weekly, key: name, page_token: \"{{ now | unix }}\" }";
+    assert_eq!(problems(&request(fine), "a.yaml"), vec![]);
     expect(
         &connection("base_url: https://a.example.com\nauth: { berer: { secret: a } }"),
         "definition.auth",
@@ -1122,4 +1129,58 @@ fn what_is_read_but_does_not_hold_is_told_at_once_too() {
         .validate(&Catalogue);
     let printed: Vec<String> = found.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(printed.join("\n"));
+}
+
+/// Hostile shapes at the full size of a bundle: an answer comes, and soon enough to be an answer.
+#[test]
+fn large_and_strange_bundles_are_answered() {
+    let full = 2 * 1024 * 1024;
+    let keys: Vec<String> = (0..120)
+        .map(|n| format!("{{{}{n}: ", "k".repeat(60)))
+        .collect();
+    let keys = keys.concat();
+    for (name, start, unit) in [
+        (
+            "unknown fields",
+            "kind: metric\nname: a\n",
+            "aggrgation: x\n",
+        ),
+        (
+            "leaves below long keys",
+            &*format!("kind: dataset\nrequest: {{ body: {keys}["),
+            "\"{{a}}\",",
+        ),
+        ("sequences", "", "- "),
+        ("explicit keys", "", "? "),
+        ("anchors", "a: ", "&a "),
+        ("flow", "", "["),
+        ("flow maps", "", "{"),
+        ("quotes", "a: ", "\"\\\""),
+        ("colons", "a: ", "b: "),
+        ("tags", "a: ", "!!str "),
+        ("directives", "", "%TAG ! x\n"),
+        ("documents", "", "---\n"),
+        ("carriage returns", "a: |\n", " \r"),
+        (
+            "mutations",
+            "kind: dataset\nname: a\nconnection: b\nrequest: { method: POST, body: { query: \"",
+            "mutation ",
+        ),
+    ] {
+        let mut text = start.to_owned();
+        while text.len() + unit.len() < full {
+            text.push_str(unit);
+        }
+        let started = std::time::Instant::now();
+        for source in ["a.yaml", "a.json"] {
+            let found = definition::parse(&text, source).unwrap_err();
+            assert!(found.len() <= definition::MAX_PROBLEMS, "{name}");
+        }
+        // Two reads take a second or two unoptimised; ten times that is neither slow machine nor luck.
+        assert!(
+            started.elapsed().as_secs() < 30,
+            "{name} took {:?}",
+            started.elapsed()
+        );
+    }
 }

@@ -1,5 +1,12 @@
 //! The examples are what the documentation says: they parse, hold, and fit the schema.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests and their helpers"
+)]
+
 mod support;
 
 use definition::{Definition, Fetch, Metric, MetricType, Request};

@@ -1,5 +1,12 @@
 //! What holds for every input: nothing panics, documents survive, buckets and windows divide time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests and their helpers"
+)]
+
 mod support;
 
 use definition::window::{self, Interval};

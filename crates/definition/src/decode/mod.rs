@@ -184,6 +184,8 @@ impl Decoder {
         code: &'static str,
         message: impl Into<String>,
     ) -> &mut Problem {
+        // Past the limit only the last place is written again; `parse` says that there are more.
+        self.problems.truncate(crate::bundle::MAX_PROBLEMS);
         let index = self.problems.len();
         self.problems
             .push(Problem::new(code, path, message).at("", line, column));
@@ -247,6 +249,9 @@ impl Decoder {
     }
 
     fn unknown(&mut self, place: &Place<'_>, entry: &Entry, keys: &[Key]) {
+        if self.problems.len() > crate::bundle::MAX_PROBLEMS {
+            return;
+        }
         let names = || {
             keys.iter()
                 .filter(|key| key.status != Status::Later)
@@ -403,13 +408,11 @@ impl Decoder {
     }
 
     pub(crate) fn boolean(&mut self, place: &Place<'_>) -> Option<bool> {
-        match &place.node.content {
-            Content::Bool(flag) => Some(*flag),
-            _ => {
-                self.wrong_type(place, "true or false");
-                None
-            }
-        }
+        let Content::Bool(flag) = &place.node.content else {
+            self.wrong_type(place, "true or false");
+            return None;
+        };
+        Some(*flag)
     }
 
     /// Reads a whole number from `from` to `to`.
@@ -450,13 +453,11 @@ impl Decoder {
     }
 
     pub(crate) fn number(&mut self, place: &Place<'_>) -> Option<f64> {
-        match &place.node.content {
-            Content::Number(number, _) => number.as_f64().filter(|number| number.is_finite()),
-            _ => {
-                self.wrong_type(place, "a number");
-                None
-            }
-        }
+        let Content::Number(number, _) = &place.node.content else {
+            self.wrong_type(place, "a number");
+            return None;
+        };
+        number.as_f64().filter(|number| number.is_finite())
     }
 
     /// Reads one of a closed set of words.

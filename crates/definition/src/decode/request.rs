@@ -283,12 +283,11 @@ fn body(decoder: &mut Decoder, place: &Place<'_>) -> Option<Value> {
 }
 
 fn response(decoder: &mut Decoder, place: &Place<'_>) -> Option<ResponseFormat> {
-    let format = match &place.node.content {
-        Content::Text(_) => place.clone(),
-        _ => {
-            let fields = decoder.object(place, RESPONSE, "{ format: json }")?;
-            fields.get("format")?
-        }
+    let format = if let Content::Text(_) = &place.node.content {
+        place.clone()
+    } else {
+        let fields = decoder.object(place, RESPONSE, "{ format: json }")?;
+        fields.get("format")?
     };
     if let Content::Text(text) = &format.node.content
         && ["ndjson", "csv", "xml"].contains(&text.as_str())

@@ -35,7 +35,7 @@ pub(super) fn check(metric: &Metric, problems: &mut Vec<Problem>) {
 /// A metric reads a dataset, or has a connection and a request of its own.
 fn check_source(metric: &Metric, problems: &mut Vec<Problem>) {
     let mut problem = |path: &str, message: &str| {
-        problems.push(Problem::new("definition.metric_source", path, message))
+        problems.push(Problem::new("definition.metric_source", path, message));
     };
     if metric.dataset.is_some() {
         let own = [

@@ -103,23 +103,20 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
                 }
             }
             Definition::Dataset(dataset) => {
-                found.extend(connection_missing(&dataset.connection, "connection"))
+                found.extend(connection_missing(&dataset.connection, "connection"));
             }
             Definition::Metric(metric) => {
                 if let Some(connection) = &metric.connection {
                     found.extend(connection_missing(connection, "connection"));
                 }
                 if let Some(name) = &metric.dataset {
-                    match dataset_of(name) {
-                        Some(dataset) => metric::check_rules(metric, Some(&dataset), &mut found),
-                        None => {
-                            let problem = Problem::new(
-                                "definition.dataset_unknown",
-                                "dataset",
-                                format!("there is no dataset `{name}`"),
-                            );
-                            found.push(suggest(problem, name, &names(Kind::Dataset)));
-                        }
+                    if let Some(dataset) = dataset_of(name) {
+                        metric::check_rules(metric, Some(&dataset), &mut found);
+                    } else {
+                        let message = format!("there is no dataset `{name}`");
+                        let problem =
+                            Problem::new("definition.dataset_unknown", "dataset", message);
+                        found.push(suggest(problem, name, &names(Kind::Dataset)));
                     }
                 }
             }

@@ -25,7 +25,13 @@ pub(super) fn check(request: &Request, window: Option<&Window>, problems: &mut V
 fn check_templates(request: &Request, window: Option<&Window>, problems: &mut Vec<Problem>) {
     let mut uses = Uses::default();
     let mut broken = false;
-    for (path, text) in template::texts_of_request(request) {
+    let texts = template::texts_of_request(request);
+    if texts.len() > template::MAX_TEMPLATES {
+        let message = format!("more than {} templates", template::MAX_TEMPLATES);
+        problems.push(Problem::new("definition.template", "request", message));
+        return;
+    }
+    for (path, text) in texts {
         let path = format!("request.{path}");
         match template::check(text) {
             Ok(used) if used.window && window.is_none() => {
@@ -186,7 +192,7 @@ fn check_pagination(request: &Request, problems: &mut Vec<Problem>) {
     };
     let at = |key: &str| format!("{PATH}.{kind}.{key}");
     let mut problem = |path: String, message: String| {
-        problems.push(Problem::new("definition.pagination", path, message))
+        problems.push(Problem::new("definition.pagination", path, message));
     };
     if size_param.0.is_some() && size.0.is_none() {
         problem(
@@ -199,7 +205,7 @@ fn check_pagination(request: &Request, problems: &mut Vec<Problem>) {
             problem(at("in"), "there is no body to put it in".to_owned());
         }
         Placement::Path if request.path.is_empty() => {
-            problem(at("in"), format!("the path must hold `{{{param}}}`"))
+            problem(at("in"), format!("the path must hold `{{{param}}}`"));
         }
         Placement::Query if request.query.contains_key(param) => {
             let message = format!(
@@ -215,7 +221,7 @@ fn check_pagination(request: &Request, problems: &mut Vec<Problem>) {
 
 fn check_window(window: &Window, problems: &mut Vec<Problem>) {
     let mut problem = |path: &str, message: String| {
-        problems.push(Problem::new("definition.window", path, message))
+        problems.push(Problem::new("definition.window", path, message));
     };
     let last = window.last.to_duration().as_secs();
     if let Some(step) = window.step {
