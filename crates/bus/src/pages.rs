@@ -64,8 +64,10 @@ impl Bus {
     /// Sixteen gets are on their way at once. All bodies are held in memory: ask for a few pages at a time.
     pub async fn pages(&self, pages: &[PageEntry]) -> Result<Option<Vec<Bytes>>, Error> {
         // Collected first: a borrowing closure inside the stream would keep callers from changing threads.
-        let sequences: Vec<u64> =
-            pages.iter().flat_map(|page| page.sequences.iter().copied()).collect();
+        let sequences: Vec<u64> = pages
+            .iter()
+            .flat_map(|page| page.sequences.iter().copied())
+            .collect();
         let chunks: Option<Vec<Bytes>> = stream::iter(sequences)
             .map(|sequence| self.message(Stream::Page, sequence))
             .buffered(GETS_IN_FLIGHT)
