@@ -2,11 +2,15 @@
 
 use std::collections::HashSet;
 
-use definition::{Bundle, Definition, Pagination, Problem, Records, Request, Select, ValueSelect};
+use definition::{
+    Bundle, Definition, MetricType, Pagination, Problem, Records, Request, Select, Severity,
+    ValueSelect,
+};
 use jlens_core::ast::{Node, NodeKind, Span, Stage};
 
 use crate::ExpressionProblem;
 use crate::error::lower_first;
+use crate::generate::generate;
 
 /// Longest expression: a screenful is a few hundred bytes, and the engine's tables grow with it.
 pub const MAX_SOURCE_BYTES: usize = 16 * 1024;
@@ -92,14 +96,77 @@ pub fn check(source: &str) -> Result<Checked, ExpressionProblem> {
 pub fn check_bundle(bundle: &Bundle) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, located) in bundle.definitions.iter().enumerate() {
+        let before = problems.len();
         for (path, source) in expressions(&located.definition) {
-            if let Err(problem) = check(&source) {
+            if let Err(problem) = check_part(&source) {
                 let hint = hint(&problem);
                 problems.push(bundle.problem_at(index, &path, problem.code, problem.message, hint));
             }
         }
+        let Definition::Metric(metric) = &located.definition else {
+            continue;
+        };
+        if problems.len() > before {
+            continue;
+        }
+        if let Some(expression) = &metric.expression {
+            problems.extend(misnamed_fields(expression).map(|(found, meant)| {
+                let message = format!("rows have no `{found}`, and it is not looked at");
+                let hint = Some(format!("did you mean `{meant}`?"));
+                let code = "expression.row_field";
+                let mut problem = bundle.problem_at(index, "expression", code, message, hint);
+                problem.severity = Severity::Warning;
+                problem
+            }));
+        } else if let Err(problem) = check(&generate(&metric.select, MetricType::Events)) {
+            // Each part is sound, so only all of them together can be too much.
+            problems.push(bundle.problem_at(index, "select", problem.code, problem.message, None));
+        }
     }
     problems
+}
+
+/// Checks a part of a selection, which stands on a record and may speak of its parents.
+fn check_part(source: &str) -> Result<(), ExpressionProblem> {
+    let Err(problem) = check(source) else {
+        return Ok(());
+    };
+    let on_a_record = format!("a.a.a.a.a.a.({source}\n)");
+    if source.contains('%') && on_a_record.len() <= MAX_SOURCE_BYTES && check(&on_a_record).is_ok()
+    {
+        return Ok(());
+    }
+    Err(problem)
+}
+
+/// Fields of rows that are called almost right, with what they should be called.
+fn misnamed_fields(source: &str) -> impl Iterator<Item = (String, &'static str)> {
+    const MISTAKES: [(&str, &str); 8] = [
+        ("dimension", "dimensions"),
+        ("dims", "dimensions"),
+        ("labels", "dimensions"),
+        ("tags", "dimensions"),
+        ("timestamp", "date"),
+        ("time", "date"),
+        ("currency", "unit"),
+        ("id", "key"),
+    ];
+    let mut found = Vec::new();
+    if let Ok(checked) = check(source) {
+        checked.expression.ast().root.walk(&mut |node| {
+            let NodeKind::Object { pairs } = &node.kind else {
+                return;
+            };
+            let has = |name: &str| pairs.iter().any(|(key, _)| literal(key) == Some(name));
+            if has("value") {
+                let mistakes = MISTAKES
+                    .iter()
+                    .filter(|(wrong, right)| has(wrong) && !has(right));
+                found.extend(mistakes.map(|(wrong, right)| ((*wrong).to_owned(), *right)));
+            }
+        });
+    }
+    found.into_iter()
 }
 
 /// Where the expressions of a definition are, with their texts.
@@ -130,7 +197,7 @@ fn expressions(definition: &Definition) -> Vec<(String, String)> {
                 found.push(("key".to_owned(), key.clone()));
             }
         }
-        _ => {}
+        Definition::Connection(_) => {}
     }
     found
 }
@@ -279,15 +346,15 @@ fn refusal(node: &Node, names: &Names) -> Option<Refusal> {
                     let text = format!("there is no function `${name}`");
                     Some((procedure.span, "expression.unknown_function", text))
                 }
-                NodeKind::Name { name } if !names.has_lambdas => {
-                    let text = if names.functions.contains(name.as_str()) {
+                _ if names.has_lambdas => None,
+                _ => called_field(procedure).map(|name| {
+                    let text = if names.functions.contains(name) {
                         format!("`{name}` is a field and not a function: did you mean `${name}`?")
                     } else {
                         format!("`{name}` is a field and not a function")
                     };
-                    Some((procedure.span, "expression.syntax", text))
-                }
-                _ => None,
+                    (procedure.span, "expression.syntax", text)
+                }),
             }
         }
         NodeKind::Regex { pattern, .. } => {
@@ -307,6 +374,16 @@ fn refusal(node: &Node, names: &Names) -> Option<Refusal> {
                 None
             }
         }
+        _ => None,
+    }
+}
+
+/// The field that is called like a function; JSON holds no functions, so only an object that the
+/// expression made of lambdas could have one.
+fn called_field(procedure: &Node) -> Option<&str> {
+    match &procedure.kind {
+        NodeKind::Name { name } => Some(name),
+        NodeKind::Path { steps, .. } => steps.last().and_then(called_field),
         _ => None,
     }
 }

@@ -23,8 +23,7 @@ const KEY_CHARACTERS: usize = 512;
 /// Longest unit, in characters.
 const UNIT_CHARACTERS: usize = 32;
 
-/// The reason of a value that is null; looked for again when a calculation was not finite.
-pub(crate) const NULL_VALUE: &str = "the value is null";
+const NULL_VALUE: &str = "the value is null";
 
 /// Turns results into rows for one task.
 #[derive(Debug)]
@@ -139,6 +138,11 @@ impl RowReader {
             Value::Text(piece) => self.number.text(tree.text(piece)),
             Value::Bool(truth) if self.text_values => {
                 return Ok(RowValue::Text(if truth { "true" } else { "false" }.into()));
+            }
+            Value::Null if self.calculated => {
+                let text =
+                    "the value is null: there is none, or a calculation such as 0/0 gave no number";
+                return Err(("value.missing", text.to_owned()));
             }
             Value::Null => return Err(("value.missing", NULL_VALUE.to_owned())),
             Value::List(_) => {
@@ -393,7 +397,7 @@ fn object_kind(tree: &Tree, piece: Piece) -> String {
     }
 }
 
-pub(crate) fn reject(
+fn reject(
     into: &mut TaskResult,
     tree: &Tree,
     value: Value,

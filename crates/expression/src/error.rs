@@ -99,6 +99,10 @@ pub(crate) fn from_engine(
         }
         "S0301" | "S0302" | "D1004" => ("expression.regex", lower_first(&text)),
         "D3030" => ("expression.cast", lower_first(&text)),
+        "D1001" if is_of_a_date(error) => (
+            "expression.date",
+            "the number is no instant that a calendar has".to_owned(),
+        ),
         "D1001" | "D3061" => ("value.not_finite", lower_first(&text)),
         "D3137" | "D3141" => ("expression.raised", text.clone()),
         code if code.starts_with('T') => ("expression.type", lower_first(&text)),
@@ -112,6 +116,14 @@ pub(crate) fn from_engine(
         code,
         format!("{}{place} [{}]", clipped(&message), error.code()),
     )
+}
+
+/// Whether a number was out of range as an instant.
+fn is_of_a_date(error: &jlens_core::Error) -> bool {
+    let details = serde_json::to_value(error).unwrap_or_default();
+    details["token"]
+        .as_str()
+        .is_some_and(|token| token.contains("Millis"))
 }
 
 fn from_size_limit(text: &str, limits: &crate::budget::Limits) -> (&'static str, String) {

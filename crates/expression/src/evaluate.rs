@@ -7,14 +7,14 @@ use definition::window::Interval;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use jlens_core::ast::{BinaryOp, Node, NodeKind};
-use jlens_core::audit::{Outcome, Tracer};
 use jlens_core::reads::Read;
 use jlens_core::{Bindings, Document, Expression};
 
 use crate::budget::{Limits, RUN_BYTES};
-use crate::convert::{NULL_VALUE, RowReader, reject};
+use crate::convert::RowReader;
 use crate::error::{from_engine, too_deep_text};
 use crate::page::{parse_error, prepare};
+use crate::rescue::{MOST_RECORDS, Search, Split, is_of_one_record};
 use crate::tree::{Tree, Value};
 use crate::{Checked, EvaluationError, Task, TaskResult, check};
 
@@ -60,7 +60,7 @@ struct Compiled {
     bindings: Bindings,
     reader: RowReader,
     records: Option<Expression>,
-    calculated: bool,
+    missing_is_empty: bool,
 }
 
 impl Evaluator {
@@ -74,7 +74,7 @@ impl Evaluator {
         let mut problems = Vec::new();
         for task in tasks {
             let id = task.id;
-            match Compiled::new(task, context) {
+            match Compiled::new(&task, context) {
                 Ok(task) => compiled.push(task),
                 Err(error) => problems.push((id, error)),
             }
@@ -166,6 +166,15 @@ pub fn evaluate_json(
     checked: &Checked,
     bytes: &[u8],
     fetched_at: Timestamp,
+) -> Result<Option<serde_json::Value>, EvaluationError> {
+    evaluate_json_within(checked, bytes, fetched_at, &Limits::default())
+}
+
+/// The same within other limits.
+pub(crate) fn evaluate_json_within(
+    checked: &Checked,
+    bytes: &[u8],
+    fetched_at: Timestamp,
     limits: &Limits,
 ) -> Result<Option<serde_json::Value>, EvaluationError> {
     let text = prepare(bytes)?;
@@ -186,7 +195,7 @@ pub fn evaluate_json(
 }
 
 impl Compiled {
-    fn new(task: Task, context: &RunContext) -> Result<Self, EvaluationError> {
+    fn new(task: &Task, context: &RunContext) -> Result<Self, EvaluationError> {
         let checked = check(&task.expression)
             .map_err(|problem| EvaluationError::new(problem.code, problem.message))?;
         let records = match &task.reading.records {
@@ -224,13 +233,13 @@ impl Compiled {
             .collect();
         Ok(Self {
             id: task.id,
-            whole_run: task.scope == definition::Scope::Run,
+            whole_run: task.whole_run,
             first_page_only: task.reading.first_page_only,
             reader: RowReader::new(&task.reading, zone, calculated),
             expression: checked.expression,
             bindings,
             records,
-            calculated,
+            missing_is_empty: task.reading.missing_is_empty,
         })
     }
 
@@ -251,51 +260,102 @@ impl Compiled {
         tree: &mut Tree,
     ) -> TaskResult {
         let now_ms = page.fetched_at.as_millisecond();
-        tree.clear();
         let options = limits.options(now_ms);
-        let written = guarded(|| {
-            self.expression
-                .evaluate_document_to(document, &self.bindings, &options, |out| out.write(tree))
-                .map_err(|error| from_engine(&error, limits))
-        });
-        let value = match written {
-            Ok(value) if !tree.is_too_deep() => value,
-            Ok(_) => {
-                let error = EvaluationError::new("expression.output_too_deep", too_deep_text());
-                return TaskResult::failed(self.id, error);
-            }
-            Err(error) => return TaskResult::failed(self.id, error),
-        };
         let mut result = TaskResult {
             id: self.id,
             ..TaskResult::default()
         };
+        let value = match self.write(&self.expression, document, &options, limits, tree) {
+            Ok(value) => value,
+            Err(error) if is_of_one_record(&error) => {
+                match self.rescued(document, text, page, limits, tree, &mut result) {
+                    Some(value) => Some(value),
+                    None => return TaskResult::failed(self.id, error),
+                }
+            }
+            Err(error) => return TaskResult::failed(self.id, error),
+        };
+        let failed: Vec<u32> = result.rejected.iter().map(|row| row.index).collect();
         self.reader
             .read(tree, value, page.number, now_ms, &mut result);
-        let is_null = matches!(value, Some(Value::Null));
-        let has_null = result.rejected.iter().any(|row| row.reason == NULL_VALUE);
-        if self.calculated && (is_null || has_null) && self.is_infinite_somewhere(text, &options) {
-            blame_calculation(&mut result, tree, value, page.number);
-        }
-        if page.first && result.returned() == 0 && self.lacks_records(text, &options) {
-            result.records_missing = true;
+        put_back_places(&mut result, &failed);
+        // A missing list gives no row, and a null one gives one: JSONata maps over it as over a thing.
+        if result.returned() <= 1 && self.lacks_records(text, &options) {
+            result = TaskResult {
+                id: self.id,
+                ..TaskResult::default()
+            };
+            result.records_missing = page.first && !self.missing_is_empty;
         }
         result
     }
 
-    /// Whether a calculation gave infinity or no number: JSON has neither, so the result says null.
-    fn is_infinite_somewhere(&self, text: &str, options: &jlens_core::Options) -> bool {
-        let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
-            return false;
-        };
-        let mut watch = Watch(false);
-        let _ = guarded(|| {
+    fn write(
+        &self,
+        expression: &Expression,
+        document: &Document,
+        options: &jlens_core::Options,
+        limits: &Limits,
+        tree: &mut Tree,
+    ) -> Result<Option<Value>, EvaluationError> {
+        tree.clear();
+        let written = guarded(|| {
+            expression
+                .evaluate_document_to(document, &self.bindings, options, |out| out.write(tree))
+                .map_err(|error| from_engine(&error, limits))
+        })?;
+        if tree.is_too_deep() {
+            return Err(EvaluationError::new(
+                "expression.output_too_deep",
+                too_deep_text(),
+            ));
+        }
+        Ok(written)
+    }
+
+    /// Rejects the records that fail and evaluates the others; nothing when there are too many, or
+    /// the fault is not of a record.
+    fn rescued(
+        &self,
+        document: &Document,
+        text: &str,
+        page: &Page<'_>,
+        limits: &Limits,
+        tree: &mut Tree,
+        result: &mut TaskResult,
+    ) -> Option<Value> {
+        let split = Split::of(self.expression.ast())?;
+        let json: serde_json::Value = serde_json::from_str(text).ok()?;
+        let options = limits.options(page.fetched_at.as_millisecond());
+        let mut failed: Vec<usize> = Vec::new();
+        let mut expression = self.expression.clone();
+        while failed.len() < MOST_RECORDS {
+            let mut search = Search::in_tree(expression.ast())?;
             let traced =
-                self.expression
-                    .evaluate_traced(Some(&json), &self.bindings, options, &mut watch);
-            traced.map_err(|error| EvaluationError::new("expression.failed", error.message()))
-        });
-        watch.0
+                expression.evaluate_traced(Some(&json), &self.bindings, &options, &mut search);
+            let error = from_engine(&traced.err()?, limits);
+            let (place, sample) = search.found().filter(|_| is_of_one_record(&error))?;
+            // Places are those among the records left: count the ones taken out before it.
+            let place = failed
+                .iter()
+                .fold(place, |place, taken| place + usize::from(*taken <= place));
+            failed.push(place);
+            failed.sort_unstable();
+            result.rejected_count += 1;
+            result.rejected.push(crate::RejectedRow {
+                page: page.number,
+                index: u32::try_from(place).ok()?,
+                code: error.code,
+                reason: error.message,
+                sample,
+            });
+            expression = split.without(self.expression.source(), &failed)?;
+            if let Ok(value) = self.write(&expression, document, &options, limits, tree) {
+                result.rejected.sort_by_key(|row| row.index);
+                return Some(value.unwrap_or(Value::Null));
+            }
+        }
+        None
     }
 
     /// Whether the place of the records is missing or null in this page.
@@ -316,28 +376,17 @@ impl Compiled {
     }
 }
 
-/// Rejects null as what it is: the trace of a calculation that went wrong.
-fn blame_calculation(result: &mut TaskResult, tree: &Tree, value: Option<Value>, page: u32) {
-    const REASON: &str =
-        "a calculation gave infinity or no number, for example by dividing by zero";
-    if let Some(Value::Null) = value {
-        reject(
-            result,
-            tree,
-            Value::Null,
-            page,
-            0,
-            "value.not_finite",
-            REASON.to_owned(),
-        );
-    }
-    for row in result
-        .rejected
-        .iter_mut()
-        .filter(|row| row.reason == NULL_VALUE)
-    {
-        "value.not_finite".clone_into(&mut row.code);
-        REASON.clone_into(&mut row.reason);
+/// Gives rows the places they had before failing records, in ascending order, were taken out.
+fn put_back_places(result: &mut TaskResult, failed: &[u32]) {
+    for place in failed {
+        let kept = result
+            .rejected
+            .iter_mut()
+            .skip(failed.len())
+            .map(|row| &mut row.index);
+        for index in result.rows.iter_mut().map(|row| &mut row.index).chain(kept) {
+            *index += u32::from(*index >= *place);
+        }
     }
 }
 
@@ -470,19 +519,5 @@ fn is_there(names: &[&str], json: &serde_json::Value) -> bool {
             fields.get(*name).is_some_and(|value| is_there(rest, value))
         }
         _ => false,
-    }
-}
-
-/// Notes whether any part of an evaluation was a number that is not finite.
-struct Watch(bool);
-
-impl Tracer for Watch {
-    fn exit(&mut self, _: &Node, outcome: Outcome<'_>) {
-        if let Outcome::Value(value) = outcome
-            && !self.0
-            && value.type_name() == "number"
-        {
-            self.0 = !value.to_json().is_some_and(|json| json.is_number());
-        }
     }
 }

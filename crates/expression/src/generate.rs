@@ -34,7 +34,7 @@ pub fn generate(select: &Select, _metric_type: MetricType) -> String {
     if let Some(date) = &select.date {
         let _ = write!(text, "\"date\": {}, ", date.path.trim());
     }
-    let _ = write!(text, "\"value\": {}", value);
+    let _ = write!(text, "\"value\": {value}");
     if !select.dimensions.is_empty() {
         text.push_str(", \"dimensions\": { ");
         for (place, (name, path)) in select.dimensions.iter().enumerate() {
@@ -182,7 +182,8 @@ fn parsed(source: &str) -> Option<Node> {
     if source.len() > crate::MAX_SOURCE_BYTES {
         return None;
     }
-    jlens_core::parse(source).ok().map(|ast| ast.root)
+    // Recovering, since a `%` has no parent before its part is put on a record.
+    Some(jlens_core::parse_recover(source).root)
 }
 
 /// The name a zipped array's items get: the last field of its path.

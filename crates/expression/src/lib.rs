@@ -1,9 +1,4 @@
-//! JSONata for Tidemark: an expression is generated from a selection, checked where it was
-//! written, and evaluated on raw pages into rows, within bounds.
-//!
-//! The only crate that knows the engine. It has no sockets, no clock and no async: pages come in
-//! as bytes with the instant at which they were fetched, and rows go out. See the README for what
-//! expressions may do, how rows look, and every code of a rejected row.
+#![doc = include_str!("../README.md")]
 
 pub mod budget;
 mod check;
@@ -17,6 +12,7 @@ mod page;
 mod path;
 mod read_date;
 mod read_number;
+mod rescue;
 mod result;
 mod task;
 mod tree;

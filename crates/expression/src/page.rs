@@ -358,14 +358,8 @@ mod tests {
 
     #[test]
     fn a_million_keys_are_too_many() {
-        let mut text = String::from("{");
-        for n in 0..1_000_000 {
-            if n > 0 {
-                text.push(',');
-            }
-            text.push_str(&format!("\"k{n}\":{n}"));
-        }
-        text.push('}');
+        let keys: Vec<String> = (0..1_000_000).map(|n| format!("\"k{n}\":{n}")).collect();
+        let text = format!("{{{}}}", keys.join(","));
         assert_eq!(
             prepare(text.as_bytes()).unwrap_err().code,
             "upstream.too_many_values"

@@ -8,8 +8,9 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::budget::Limits;
+use crate::evaluate::evaluate_json_within;
 use crate::page::{parse_error, prepare};
-use crate::{PathError, check, evaluate_json};
+use crate::{PathError, check};
 
 /// Returns the value that `path` has in a page, or nothing when it has none.
 ///
@@ -31,7 +32,7 @@ pub fn select_path(path: &str, body: &[u8]) -> Result<Option<Value>, PathError> 
         }
     }
     let checked = check(path)?;
-    Ok(evaluate_json(
+    Ok(evaluate_json_within(
         &checked,
         body,
         Timestamp::UNIX_EPOCH,
@@ -49,7 +50,7 @@ pub fn select_value(path: &str, page: &Value) -> Result<Option<Value>, PathError
     let checked = check(path)?;
     let text = page.to_string();
     prepare(text.as_bytes())?;
-    Ok(evaluate_json(
+    Ok(evaluate_json_within(
         &checked,
         text.as_bytes(),
         Timestamp::UNIX_EPOCH,
@@ -309,7 +310,7 @@ mod tests {
         ) {
             let mut path = names.join(".");
             if let Some(index) = index {
-                path.push_str(&format!("[{index}]"));
+                path = format!("{path}[{index}]");
             }
             let shaped = [
                 json!({"a": {"a": [1, {"b": 2}], "b": {"a": {"b": 3}}}, "b": [[1], [2, 3]]}),
@@ -319,7 +320,7 @@ mod tests {
             ];
             let engine = |body: &str| {
                 let checked = check(&path).unwrap();
-                evaluate_json(&checked, body.as_bytes(), Timestamp::UNIX_EPOCH, &Limits::for_path())
+                evaluate_json_within(&checked, body.as_bytes(), Timestamp::UNIX_EPOCH, &Limits::for_path())
             };
             let body = shaped[deep].to_string();
             prop_assert_eq!(select_path(&path, body.as_bytes()).unwrap(), engine(&body).unwrap(), "{} {}", path, body);

@@ -85,10 +85,9 @@ impl DateReader {
     }
 
     fn iso(&self, text: &str) -> Result<Timestamp, Unread> {
-        if let Some(parts) = Parts::read(text.as_bytes())
-            && let Some(instant) = self.instant(&parts)
-        {
-            return Ok(instant);
+        if let Some(parts) = Parts::read(text.as_bytes()) {
+            // Every part was sound: what remains is an instant that nothing can hold.
+            return self.instant(&parts).ok_or_else(out_of_range);
         }
         self.general(text).ok_or_else(|| {
             if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
@@ -174,11 +173,15 @@ fn within(instant: Timestamp, now_ms: i64) -> Result<Timestamp, Unread> {
     if (0..=now_ms.saturating_add(MOST_AHEAD_MS)).contains(&millis) {
         Ok(instant)
     } else {
-        Err((
-            "date.out_of_range",
-            "the date is not between 1970 and ten years from now".to_owned(),
-        ))
+        Err(out_of_range())
     }
+}
+
+fn out_of_range() -> Unread {
+    (
+        "date.out_of_range",
+        "the date is not between 1970 and ten years from now".to_owned(),
+    )
 }
 
 /// The parts of an ISO text: calendar day, time of day, offset.

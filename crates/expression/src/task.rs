@@ -16,7 +16,7 @@ pub struct Task {
     /// The JSONata: what the user wrote, or what was generated from the selection.
     pub expression: String,
     /// Whether it sees each page, or all pages of the run as one array.
-    pub scope: Scope,
+    pub whole_run: bool,
     /// How its rows are read.
     pub reading: Reading,
 }
@@ -42,6 +42,8 @@ pub struct Reading {
     pub dimensions: Vec<String>,
     /// Where the records are, to tell "no records" from "no such field"; absent: not looked at.
     pub records: Option<String>,
+    /// Whether "no such field" means that there are no records (`missing: empty`).
+    pub missing_is_empty: bool,
     /// Whether only the first page is evaluated (`page: first`).
     pub first_page_only: bool,
 }
@@ -123,17 +125,17 @@ impl Task {
                 || (written.is_some() && metric_type == MetricType::Periods),
             unit: metric.unit.clone(),
             dimensions: shape.dimensions,
-            records: match (select.missing, written) {
-                (Missing::Empty, _) => None,
-                (Missing::Fail, Some(_)) => shape.records,
-                (Missing::Fail, None) => expression_of_records(select.records.as_ref()),
+            records: match written {
+                Some(_) => shape.records,
+                None => expression_of_records(select.records.as_ref()),
             },
+            missing_is_empty: select.missing == Missing::Empty,
             first_page_only: first_page_only && written.is_none(),
         };
         Self {
             id,
             expression,
-            scope: metric.scope,
+            whole_run: metric.scope == Scope::Run,
             reading,
         }
     }

@@ -144,3 +144,151 @@ impl Held {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::budget::FRAME_BYTES;
+    use crate::frame::{self, Reply};
+    use crate::{Reading, Task};
+
+    fn task(id: u32, expression: &str, whole_run: bool) -> Task {
+        Task {
+            id,
+            expression: expression.to_owned(),
+            whole_run,
+            reading: Reading::default(),
+        }
+    }
+
+    fn page(body: &str, number: u32) -> Page<'_> {
+        let fetched_at = "2026-11-23T12:00:00.5Z".parse().unwrap();
+        Page {
+            bytes: body.as_bytes(),
+            number,
+            first: number == 0,
+            fetched_at,
+        }
+    }
+
+    fn talk(requests: &[Vec<u8>]) -> Vec<Reply> {
+        let mut output = Vec::new();
+        worker_loop(&requests.concat()[..], &mut output).unwrap();
+        let mut output = &output[..];
+        let mut replies = Vec::new();
+        while let Some(message) = read_message(&mut output).unwrap() {
+            replies.push(frame::reply(&message).unwrap());
+        }
+        replies
+    }
+
+    #[test]
+    fn a_worker_gives_what_an_evaluator_gives() {
+        let tasks = [
+            task(
+                3,
+                "items.{ \"value\": n, \"date\": $now(), \"unit\": u, \"key\": id, \"dimensions\": { \"d\": d } }",
+                false,
+            ),
+            task(
+                4,
+                "{ \"value\": $parent.x, \"date\": $window.start }",
+                false,
+            ),
+        ];
+        let context = RunContext {
+            window: interval((1_700_000_000_000, 1_800_000_000_000)),
+            parent: Some(serde_json::json!({"x": 0.1})),
+        };
+        let bodies = [
+            r#"{"items":[{"n":1,"d":"x","u":"USD","id":1},{"n":0.25,"d":"y","u":"EUR"},{"n":1e300,"d":"x"},{}]}"#,
+            r#"{"items":[{"n":123456789012345678901234567890,"d":"x"}]}"#,
+            "not json",
+        ];
+        let pages: Vec<Page<'_>> = (0..)
+            .zip(bodies)
+            .map(|(number, body)| page(body, number))
+            .collect();
+        let (mut own, problems) = Evaluator::new(tasks.to_vec(), &context, Limits::default());
+        let expected: Vec<_> = pages.iter().map(|page| own.eval_page(page)).collect();
+        assert!(problems.is_empty());
+        assert_eq!(expected[0][0].rows.len(), 3);
+        let replies = talk(&[
+            frame::compile(&tasks, &context, &Limits::default()).unwrap(),
+            frame::pages(&pages).unwrap(),
+        ]);
+        assert_eq!(replies, [Reply::Ready(Vec::new()), Reply::Pages(expected)]);
+    }
+
+    #[test]
+    fn what_was_held_is_let_go_with_the_run() {
+        let tasks = [task(1, "{ \"value\": $count(n) }", true)];
+        let replies = talk(&[
+            frame::compile(&tasks, &RunContext::default(), &Limits::default()).unwrap(),
+            frame::hold(&[page("{\"n\":1}", 0)]).unwrap(),
+            frame::hold(&[page("{\"n\":2}", 1)]).unwrap(),
+            frame::run().unwrap(),
+            frame::run().unwrap(),
+        ]);
+        let count = |reply: &Reply| match reply {
+            Reply::Run(results) => results[0].rows[0].value.text().into_owned(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(replies[2], Reply::Held(None));
+        assert_eq!(
+            (count(&replies[3]), count(&replies[4])),
+            ("2".to_owned(), "0".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_run_that_is_too_large_is_refused_before_it_is_held() {
+        let body = " ".repeat(RUN_BYTES / 2 + 1);
+        let replies = talk(&[
+            frame::hold(&[page(&body, 0)]).unwrap(),
+            frame::hold(&[page(&body, 1)]).unwrap(),
+        ]);
+        assert_eq!(replies[0], Reply::Held(None));
+        assert!(
+            matches!(&replies[1], Reply::Held(Some(error)) if error.code == "expression.run_too_large")
+        );
+    }
+
+    #[test]
+    fn frames_are_bounded_and_cut_ones_are_errors() {
+        let long = u32::try_from(FRAME_BYTES + 1).unwrap().to_le_bytes();
+        assert!(frame::message_length(long).is_err());
+        let mut output = Vec::new();
+        assert!(worker_loop(&long[..], &mut output).is_err());
+        let whole = frame::run().unwrap();
+        assert!(worker_loop(&whole[..whole.len() - 1], &mut output).is_err());
+        assert!(worker_loop(&whole[..2], &mut output).is_err());
+        assert!(worker_loop(&[][..], &mut output).is_ok());
+        assert!(output.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_frames_never_panic(message in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = frame::reply(&message);
+            let length = u32::try_from(message.len()).unwrap().to_le_bytes();
+            let _ = worker_loop(&[&length[..], &message].concat()[..], Vec::new());
+        }
+
+        #[test]
+        fn arbitrary_pages_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200), json in "[\\[\\]{}\",:a0-9.e\\\\ -]{0,60}") {
+            let tasks = vec![
+                task(1, "a.{ \"value\": b, \"date\": c, \"dimensions\": { \"d\": d }, \"key\": e }", false),
+                task(2, "$.{ \"value\": $ }", false),
+                task(3, "**", false),
+            ];
+            let (mut evaluator, _) = Evaluator::new(tasks, &RunContext::default(), Limits::default());
+            for bytes in [&body[..], json.as_bytes()] {
+                let page = Page { bytes, ..page("", 0) };
+                prop_assert_eq!(evaluator.eval_page(&page).len(), 3);
+            }
+        }
+    }
+}
