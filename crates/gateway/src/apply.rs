@@ -325,7 +325,7 @@ fn datasets_of(bundle: &Bundle) -> HashMap<&str, &Dataset> {
 
 fn put_connection(connection: &Connection) -> Put {
     Put {
-        document: document(Definition::Connection(connection.clone())),
+        document: document(&Definition::Connection(connection.clone())),
         origin: connection.origin(),
         ..Put::default()
     }
@@ -333,7 +333,7 @@ fn put_connection(connection: &Connection) -> Put {
 
 fn put_dataset(dataset: &Dataset) -> Put {
     Put {
-        document: document(Definition::Dataset(dataset.clone())),
+        document: document(&Definition::Dataset(dataset.clone())),
         fetch: Some(identity(&dataset.fetch())),
         ..Put::default()
     }
@@ -341,7 +341,7 @@ fn put_dataset(dataset: &Dataset) -> Put {
 
 fn put_metric(metric: &Metric, dataset: Option<&Dataset>) -> Put {
     Put {
-        document: document(Definition::Metric(metric.clone())),
+        document: document(&Definition::Metric(metric.clone())),
         evaluation: Some(metric.evaluation_document(dataset).to_string()),
         fetch: metric.fetch(dataset).as_ref().map(identity),
         dataset_name: metric.dataset.as_ref().map(ToString::to_string),
@@ -349,7 +349,7 @@ fn put_metric(metric: &Metric, dataset: Option<&Dataset>) -> Put {
     }
 }
 
-fn document(definition: Definition) -> String {
+fn document(definition: &Definition) -> String {
     definition.to_document().to_string()
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn openmetrics(
                 .await;
             match latest {
                 Ok((title, values)) => {
-                    write_family(&mut text, &stored.name, title.as_deref(), &values)
+                    write_family(&mut text, &stored.name, title.as_deref(), &values);
                 }
                 // A metric deleted meanwhile, or one whose values have no common step, is no reason
                 // to leave out the others.

@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::router::Gateway;
 
 /// Clients that retry do so within hours.
-const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+const MEMORY: Duration = Duration::from_hours(24);
 /// Keys remembered at once.
 const KEYS: usize = 4096;
 /// The longest key; a UUID has 36 characters.

@@ -121,13 +121,11 @@ impl Parameters {
         let Some(text) = self.text("limit") else {
             return DEFAULT;
         };
-        match text.parse::<u32>() {
-            Ok(limit @ 1..=1000) => limit,
-            _ => {
-                self.refuse("limit", format!("is from 1..1000, not `{}`", shown(&text)));
-                DEFAULT
-            }
+        if let Ok(limit @ 1..=1000) = text.parse::<u32>() {
+            return limit;
         }
+        self.refuse("limit", format!("is from 1..1000, not `{}`", shown(&text)));
+        DEFAULT
     }
 
     /// Notes that a parameter is wrong.

@@ -62,10 +62,14 @@ async fn tell(gateway: &Gateway, caller: &Caller, id: &str, sender: &mpsc::Sende
         let open = tokio::select! {
             () = gateway.closing().cancelled() => return,
             () = sender.closed() => return,
-            heard = next(&mut progress) => match heard {
-                Some(heard) => send(sender, progress_event(&heard)).await,
-                None => { progress = None; true }
-            },
+            heard = next(&mut progress) => {
+                if let Some(heard) = heard {
+                    send(sender, progress_event(&heard)).await
+                } else {
+                    progress = None;
+                    true
+                }
+            }
             _ = heartbeat.tick() => {
                 gateway.tokens().is_alive(gateway, caller).await
                     && send(sender, Event::default().comment("still here")).await

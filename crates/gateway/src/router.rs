@@ -122,7 +122,7 @@ impl Gateway {
         match tokio::time::timeout(PATIENCE, self.bus().wake(workspace, dataset)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %error, dataset, "the scheduler was not woken")
+                tracing::warn!(error = %error, dataset, "the scheduler was not woken");
             }
             Err(_) => tracing::warn!(dataset, "the scheduler was not woken in time"),
         }

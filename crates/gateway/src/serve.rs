@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,8 +12,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -24,6 +26,9 @@ use crate::connections::{Connection, Connections, HeldBody};
 use crate::error::Error;
 use crate::router::{Gateway, router};
 use crate::updates;
+
+/// Connections that are told at once that there is no room for them.
+const TURNED_AWAY: usize = 256;
 
 /// Runs a gateway on its configured address until shutdown.
 ///
@@ -93,6 +98,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, gateway: &Gatew
     let context = gateway.context();
     let connections = Connections::new(limits);
     let builder = builder(limits);
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
     let closing = gateway.closing().clone();
     let notice = async {
         context.shutdown.requested().await;
@@ -122,7 +128,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, gateway: &Gatew
                     });
                 }
                 None => {
-                    context.tasks.spawn("turn_away", turn_away(stream));
+                    // Past this many at once the connection is just dropped.
+                    if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
+                        let gateway = gateway.clone();
+                        context.tasks.spawn("turn_away", async move {
+                            turn_away(stream, gateway).await;
+                            drop(place);
+                        });
+                    }
                 }
             },
             Err(error) => {
@@ -168,13 +181,13 @@ fn builder(limits: &Limits) -> http1::Builder {
 
 async fn answer(
     stream: TcpStream,
-    connection: std::sync::Arc<Connection>,
+    connection: Arc<Connection>,
     builder: http1::Builder,
     router: Router,
     closing: CancellationToken,
 ) {
     let _ = stream.set_nodelay(true);
-    let held = std::sync::Arc::clone(&connection);
+    let held = Arc::clone(&connection);
     let service = service_fn(move |request: Request<Incoming>| {
         let in_hand = held.begin();
         let router = router.clone();
@@ -197,17 +210,33 @@ async fn answer(
     }
 }
 
-/// Says that every connection is at work, without reading what was asked.
-async fn turn_away(mut stream: TcpStream) {
-    /// A peer that does not read has to go without an answer.
+/// Answers on a connection for which there is no room: liveness, since a busy gateway must not be
+/// restarted for being busy, and to all else that every connection is at work.
+async fn turn_away(mut stream: TcpStream, gateway: Gateway) {
+    /// A peer that neither asks nor reads has to go without an answer.
     const PATIENCE: Duration = Duration::from_secs(1);
-    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 160\r\n\r\n";
+    /// Enough for the first line of a probe; the rest of a head is read and not looked at.
+    const HEAD_BYTES: usize = 8192;
     const BODY: &str = r#"{"type":"urn:tidemark:problem:server.busy","title":"too many connections","status":503,"code":"server.busy","detail":"close idle connections, or wait a moment"}"#;
-    let mut answer = Vec::with_capacity(ANSWER.len() + BODY.len() + 8);
-    answer.extend_from_slice(ANSWER);
-    answer.extend_from_slice(format!("{BODY:<160}").as_bytes());
     let _ = tokio::time::timeout(PATIENCE, async {
-        stream.write_all(&answer).await?;
+        let mut head = Vec::with_capacity(1024);
+        while head.len() < HEAD_BYTES && !head.windows(4).any(|four| four == b"\r\n\r\n") {
+            if stream.read_buf(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        let is_live = gateway.context().liveness.stuck().is_empty();
+        let (status, kind, body) = if head.starts_with(b"GET /livez ") && is_live {
+            ("200 OK", "text/plain; charset=utf-8", "ok\n")
+        } else {
+            ("503 Service Unavailable", "application/problem+json", BODY)
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nRetry-After: 1\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await
     })
     .await;

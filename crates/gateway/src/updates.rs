@@ -41,7 +41,7 @@ const SNAPSHOT: u32 = 1000;
 /// A silent line now and then keeps proxies from closing the stream, and shows whether the token lives.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A listener that takes nothing for this long is gone.
-const SEND_PATIENCE: Duration = Duration::from_secs(60);
+const SEND_PATIENCE: Duration = Duration::from_mins(1);
 
 /// The setting that holds the epoch of event ids: another stream, another epoch.
 const EPOCH: &str = "updates.epoch";
@@ -66,6 +66,9 @@ struct Held {
     complete_after: u64,
     last: u64,
 }
+
+/// What one who comes back has missed.
+type Missed = Vec<Arc<News>>;
 
 /// One event.
 #[derive(Debug)]
@@ -157,10 +160,7 @@ impl Updates {
 
     /// Returns what was missed since `sequence` (nothing when that is not held), where the stream
     /// stands, and what comes.
-    fn join(
-        &self,
-        sequence: Option<u64>,
-    ) -> (Option<Vec<Arc<News>>>, u64, broadcast::Receiver<Arc<News>>) {
+    fn join(&self, sequence: Option<u64>) -> (Option<Missed>, u64, broadcast::Receiver<Arc<News>>) {
         let held = self.held();
         let receiver = self.sender.subscribe();
         let missed = match sequence {

@@ -54,7 +54,7 @@ pub(crate) struct Slot {
 struct Answers {
     /// The data's version and the definition's, that all of them were made at.
     made_at: (i64, i64),
-    answers: HashMap<String, Bytes>,
+    by_question: HashMap<String, Bytes>,
     bytes: usize,
 }
 
@@ -263,7 +263,7 @@ impl Slot {
         if answers.made_at != made_at {
             return None;
         }
-        answers.answers.get(question).cloned()
+        answers.by_question.get(question).cloned()
     }
 
     /// Keeps an answer, unless newer ones are kept.
@@ -279,7 +279,7 @@ impl Slot {
             return;
         }
         if answers.made_at < made_at
-            || answers.answers.len() >= ANSWERS
+            || answers.by_question.len() >= ANSWERS
             || answers.bytes + answer.len() > most_bytes
         {
             self.bytes.fetch_sub(answers.bytes, Ordering::Relaxed);
@@ -289,7 +289,7 @@ impl Slot {
             };
         }
         let size = answer.len();
-        if answers.answers.insert(question, answer).is_none() {
+        if answers.by_question.insert(question, answer).is_none() {
             answers.bytes += size;
             self.bytes.fetch_add(size, Ordering::Relaxed);
         }

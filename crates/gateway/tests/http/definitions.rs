@@ -339,15 +339,16 @@ async fn a_secret_is_sealed_for_where_it_is_used_and_never_told() {
 async fn a_connection_says_only_what_its_connector_does_not_know() {
     let house = House::open().await;
     let (status, body) = house
-        .apply("kind: connection\nname: kit\nconnector: convertkit\n")
+        .apply("kind: connection\nname: kit\nconnector: convertkit\nbase_url: https://api.convertkit.com\n")
         .await;
     assert_eq!(status, 200, "{body}");
     let (_, connection) = house.get("/api/v1/connections/kit").await;
+    let definition = &connection["definition"];
+    assert_eq!(definition["rate_limit"]["requests"], 120, "{connection}");
     assert_eq!(
-        connection["definition"]["base_url"], "https://api.convertkit.com",
-        "{connection}"
+        definition["auth"]["query"]["api_secret"]["secret"],
+        "convertkit_api_secret"
     );
-    assert_eq!(connection["definition"]["rate_limit"]["requests"], 120);
     let (_, list) = house.get("/api/v1/connectors").await;
     assert_eq!(list["items"][0]["name"], "convertkit", "{list}");
     assert_eq!(house.get("/api/v1/connectors/nope").await.0, 404);

@@ -363,7 +363,7 @@ impl Events {
                     .filter_map(|line| line.split_once(':'))
                     .map(|(name, value)| (name.to_owned(), value.trim_start().to_owned()))
                     .collect::<BTreeMap<_, _>>();
-                self.text = rest.to_owned();
+                self.text = String::from(rest);
                 if fields.contains_key("event") {
                     return Some(fields);
                 }

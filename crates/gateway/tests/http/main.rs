@@ -1,5 +1,12 @@
 //! The gateway as its callers meet it: real HTTP, a real store, a real nats-server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where what it needs is missing"
+)]
+
 mod bad_input;
 mod definitions;
 mod house;

@@ -177,16 +177,18 @@ async fn when_every_connection_is_at_work_a_new_one_is_turned_away() {
     let mut other = house.listen("/api/v1/updates", None).await;
     other.expect("ready").await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let (status, body) = read(client.get(format!("{}/livez", house.base))).await;
+    let (status, body) = read(client.get(format!("{}/readyz", house.base))).await;
     assert_eq!(
         (status.as_u16(), body["code"].as_str()),
         (503, Some("server.busy")),
         "{body}"
     );
+    let (status, body) = read(client.get(format!("{}/livez", house.base))).await;
+    assert_eq!(status, 200, "busy is not dead: {body}");
     drop(one);
     eventually("there is room again", async || {
         client
-            .get(format!("{}/livez", house.base))
+            .get(format!("{}/readyz", house.base))
             .send()
             .await
             .is_ok_and(|answer| answer.status().is_success())
