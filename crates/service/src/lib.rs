@@ -2,7 +2,7 @@
 //!
 //! | file | gives |
 //! |---|---|
-//! | [`run`] | [`Context`], the handful of things a service is handed, and the start-to-stop sentence |
+//! | [`mod@run`] | [`Context`], the handful of things a service is handed, and the start-to-stop sentence |
 //! | [`config`] | the flags and variables that all services share |
 //! | [`secret`] | age identities, sealed secrets, and a text that prints as `***` |
 //! | [`telemetry`] | logs, traces, the meter and its registry |
