@@ -42,7 +42,7 @@ name: all_subscribers
 connection: kit_v4
 request:
   path: /v4/subscribers
-  query: {{ per_page: 500 }}
+  query: {{ per_page: 500, status: all }}
   pagination: {{ cursor: {{ from: pagination.end_cursor, param: after, has_more: pagination.has_next_page }} }}
 select:
   records: subscribers

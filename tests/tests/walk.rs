@@ -41,7 +41,10 @@ async fn a_definition_becomes_a_live_metric() {
     let api = sample(1_000).await;
     let house = Standalone::start(&[api.address().to_string()]).await;
     let hearing = Hearing::updates(&house.nats).await;
-    house.cli.apply(&numbered_metric(&api.url())).await;
+    // The newest come first, so that one more person shifts every record by one.
+    let newest_first = numbered_metric(&api.url())
+        .replace("path: /v3/subscribers", "path: /v3/subscribers\n  query: { sort_order: desc }");
+    house.cli.apply(&newest_first).await;
     house.cli.secret("kit_api_secret", SECRET).await;
 
     let done = house.cli.sync("new_subscribers").await;
@@ -68,7 +71,7 @@ async fn a_definition_becomes_a_live_metric() {
     assert_eq!(answer["version"], 1);
     assert_eq!(points(&answer), truth(&api));
 
-    // One more person: exactly one point moves, with its old value.
+    // One more person: exactly one point moves, with its old value, wherever the records now lie.
     api.add_subscribers(1, jiff::Timestamp::now());
     house.cli.sync("new_subscribers").await;
     let update = hearing.wait_for("the second update", |update| update["version"] == 2).await;
@@ -115,8 +118,9 @@ async fn metrics_that_ask_the_same_share_one_fetch() {
     let api = sample(300).await;
     let house = Standalone::start(&[api.address().to_string()]).await;
     let second = numbered_metric(&api.url())
-        .replace("name: new_subscribers", "name: weight_of_subscribers")
-        .replace("value: { count: true }", "value: weight");
+        .replace("name: new_subscribers", "name: highest_id")
+        .replace("value: { count: true }", "value: id")
+        .replace("resolution: day", "resolution: day\naggregation: max");
     let metric_only = second.split("---").nth(1).expect("the metric").to_owned();
     let both = format!("{}---\n{metric_only}", numbered_metric(&api.url()));
     let applied = house.cli.apply(&both).await;
@@ -129,7 +133,7 @@ async fn metrics_that_ask_the_same_share_one_fetch() {
     api.clear_ledger();
     assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
     assert_eq!(api.ledger().served.len(), 6, "300 records are 6 pages, fetched once");
-    let answer = house.cli.query("weight_of_subscribers", &["--range", "all_time", "--granularity", "all"]).await;
+    let answer = house.cli.query("highest_id", &["--range", "all_time", "--granularity", "all"]).await;
     assert!(answer["series"][0]["total"].as_f64().expect("a total") > 0.0, "{answer}");
 }
 

@@ -254,13 +254,23 @@ fn announcement(
         Ok(decode(subject, state)?.finish(aggregation).map(rollup::Decimal::to_f64))
     };
     let mut listed = Vec::with_capacity(changes.len().min(run.changes_listed));
+    let mut truncated = false;
     // The newest first: they are what people wait for when not all fit.
-    for change in changes.iter().rev().take(run.changes_listed) {
+    for change in changes.iter().rev() {
         let key = SeriesKey::parse(&change.series).unwrap_or_default();
         let old = change.old.as_deref().or_else(|| {
             let earlier = before.iter().find(|cell| cell.series == change.series);
             earlier.map(|cell| cell.state.as_slice())
         });
+        let (new, old) = (value(change.new.as_deref())?, value(old)?);
+        // What was kept beside the value may change without it; samples of a level are always news.
+        if new == old && new.is_some() && !subject.rules.accumulates() {
+            continue;
+        }
+        if listed.len() == run.changes_listed {
+            truncated = true;
+            break;
+        }
         listed.push(Change {
             start: instant(change.start).to_string(),
             granularity: subject.rules.resolution.as_str().to_owned(),
@@ -270,8 +280,8 @@ fn announcement(
                 .map(|(name, text)| (name.to_owned(), text.to_owned()))
                 .collect(),
             unit: key.unit.map(String::from).unwrap_or_default(),
-            value: value(change.new.as_deref())?,
-            previous: value(old)?,
+            value: new,
+            previous: old,
         });
     }
     Ok(MetricUpdate {
@@ -280,7 +290,7 @@ fn announcement(
         version,
         run: run.run.clone(),
         committed_at: instant(committed_at).to_string(),
-        truncated: changes.len() > listed.len(),
+        truncated,
         changes: listed,
         requires: Vec::new(),
     })

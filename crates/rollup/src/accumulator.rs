@@ -125,6 +125,16 @@ impl State {
         }
     }
 
+    /// Forgets on which page and row the first and the last value stood: that decides within one run, and
+    /// would make every bucket look changed when one new record shifts the pages of the next run.
+    pub(crate) fn settle(&mut self) {
+        if let Some(numbers) = &mut self.numbers {
+            for mark in [&mut numbers.first, &mut numbers.last] {
+                (mark.page, mark.index) = (0, 0);
+            }
+        }
+    }
+
     /// Takes in everything `other` holds.
     pub fn merge(&mut self, other: &Self) {
         if other.count == 0 {

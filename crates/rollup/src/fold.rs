@@ -118,6 +118,11 @@ pub fn fold_within(
             }
         }
     }
+    // Where the first or the last row is the answer, rows of one instant are told apart by their places.
+    if !matches!(rules.aggregation, Aggregation::First | Aggregation::Last) {
+        let states = table.cells.iter_mut().flat_map(BTreeMap::values_mut);
+        states.for_each(State::settle);
+    }
     folded.earliest = sequence.range.map(|(earliest, _)| earliest);
     folded.latest = sequence.range.map(|(_, latest)| latest);
     folded.order = sequence.order();

@@ -20,12 +20,12 @@ use crate::standalone::Standalone;
 
 /// What the demo applies; the sample API's address is put in.
 const DEFINITIONS: &str = include_str!("../demo/demo.yaml");
-/// The metrics in the order in which they are shown, each with the range of its value.
-const METRICS: [(&str, &str); 4] = [
-    ("new_subscribers", "last_30_days"),
-    ("revenue", "last_30_days"),
-    ("total_subscribers", "today"),
-    ("subscribers_by_state", "today"),
+/// The metrics in the order in which they are shown, each with the range and split of its value.
+const METRICS: [(&str, &str, Option<&str>); 4] = [
+    ("new_subscribers", "last_30_days", None),
+    ("revenue", "last_30_days", None),
+    ("total_subscribers", "today", None),
+    ("subscribers_by_state", "today", Some("state")),
 ];
 /// A sample answer takes as long as a fast API's, so that there is progress to see.
 const LATENCY: Duration = Duration::from_millis(20);
@@ -97,7 +97,7 @@ async fn show(running: &Standalone, sample: &Server, secret: &str) -> Result<(),
     client.post_text("/apply", &query, "application/yaml", text).await?;
     println!();
     println!("first syncs:");
-    for (metric, _) in METRICS {
+    for (metric, ..) in METRICS {
         let accepted = client.post(&format!("/metrics/{metric}/sync"), &json!({})).await?;
         let done = follow(&client, metric, &accepted).await?;
         if cell(done.get("state")) != "final" {
@@ -118,8 +118,9 @@ async fn show(running: &Standalone, sample: &Server, secret: &str) -> Result<(),
 
 async fn print_values(client: &Client) -> Result<(), Failure> {
     let mut rows = Vec::new();
-    for (metric, range) in METRICS {
-        let query = [("range", range.to_owned()), ("granularity", "all".to_owned())];
+    for (metric, range, dimension) in METRICS {
+        let mut query = vec![("range", range.to_owned()), ("granularity", "all".to_owned())];
+        query.extend(dimension.map(|name| ("group_by", name.to_owned())));
         let answer = client.get(&format!("/metrics/{metric}/series"), &query).await?;
         for series in list(&answer, "series") {
             rows.push(vec![

@@ -42,7 +42,7 @@ impl Progress {
             records += number("records").unwrap_or_default();
             stated = stated.zip(number("stated_pages")).map(|(sum, more)| sum + more);
         }
-        if !any {
+        if !any || pages == 0 {
             return;
         }
         let text = text(pages, stated, records, ended, runs, self.began.elapsed());

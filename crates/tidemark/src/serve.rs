@@ -19,6 +19,10 @@ pub(crate) fn telemetry(
     let mut config = TelemetryConfig::new(service);
     config.log_format = arguments.log_format;
     config.otlp_endpoint.clone_from(&arguments.otlp_endpoint);
+    if service == "demo" {
+        // What happens is shown; only trouble is worth a line of log between it.
+        "warn,bus=error".clone_into(&mut config.default_filter);
+    }
     telemetry::init(&config).context("telemetry cannot start")
 }
 
