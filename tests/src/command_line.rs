@@ -70,7 +70,9 @@ impl CommandLine {
         let _ = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
         let ended = tokio::time::timeout(crate::PATIENCE * 2, child.wait_with_output()).await;
-        let output = ended.expect("a command ends").expect("a command can be waited for");
+        let output = ended
+            .expect("a command ends")
+            .expect("a command can be waited for");
         Said {
             code: output.status.code(),
             output: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -80,12 +82,16 @@ impl CommandLine {
 
     /// Applies definitions.
     pub async fn apply(&self, definitions: &str) -> Value {
-        self.run_with(&["apply", "-", "-o", "json"], definitions).await.json()
+        self.run_with(&["apply", "-", "-o", "json"], definitions)
+            .await
+            .json()
     }
 
     /// Syncs a metric and returns the summary, however it ended.
     pub async fn sync(&self, metric: &str) -> Value {
-        self.run(&["sync", metric, "--wait", "-o", "json"]).await.any_json()
+        self.run(&["sync", metric, "--wait", "-o", "json"])
+            .await
+            .any_json()
     }
 
     /// Keeps a secret.

@@ -20,15 +20,25 @@ impl Hearing {
     /// Subscribes to a subject.
     pub async fn on(nats: &str, subject: &str) -> Self {
         crate::crypto();
-        let client = async_nats::connect(nats).await.expect("NATS can be reached");
-        let mut messages = client.subscribe(subject.to_owned()).await.expect("anybody may subscribe");
-        client.flush().await.expect("the subscription reaches the server");
+        let client = async_nats::connect(nats)
+            .await
+            .expect("NATS can be reached");
+        let mut messages = client
+            .subscribe(subject.to_owned())
+            .await
+            .expect("anybody may subscribe");
+        client
+            .flush()
+            .await
+            .expect("the subscription reaches the server");
         let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
         let into = Arc::clone(&heard);
         let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
                 let value = serde_json::from_slice(&message.payload).unwrap_or(Value::Null);
-                into.lock().expect("nobody panics while hearing").push(value);
+                into.lock()
+                    .expect("nobody panics while hearing")
+                    .push(value);
             }
             drop(client);
         });
@@ -37,7 +47,10 @@ impl Hearing {
 
     /// Everything heard so far.
     pub fn all(&self) -> Vec<Value> {
-        self.heard.lock().expect("nobody panics while hearing").clone()
+        self.heard
+            .lock()
+            .expect("nobody panics while hearing")
+            .clone()
     }
 
     /// Waits for a message that fits.

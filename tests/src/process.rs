@@ -14,8 +14,16 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let own = std::env::current_exe().expect("a test knows where it is");
-    let built = own.ancestors().nth(2).expect("tests lie in target/*/deps").join("tidemark");
-    assert!(built.is_file(), "{} is not there: build the workspace's binaries first", built.display());
+    let built = own
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in target/*/deps")
+        .join("tidemark");
+    assert!(
+        built.is_file(),
+        "{} is not there: build the workspace's binaries first",
+        built.display()
+    );
     built
 }
 
@@ -30,28 +38,56 @@ impl Process {
     /// Starts it with these arguments and variables, and nothing of the caller's own settings.
     pub fn start(arguments: &[String], variables: &[(&str, String)]) -> Self {
         let mut command = Command::new(binary());
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for name in ["TIDEMARK_TOKEN", "TIDEMARK_URL", "TIDEMARK_ALLOW_HOST", "RUST_LOG"] {
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in [
+            "TIDEMARK_TOKEN",
+            "TIDEMARK_URL",
+            "TIDEMARK_ALLOW_HOST",
+            "RUST_LOG",
+        ] {
             command.env_remove(name);
         }
         for (name, value) in variables {
             command.env(name, value);
         }
-        let mut child = command.kill_on_drop(true).spawn().expect("the binary starts");
+        let mut child = command
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
         let (output, errors) = (Arc::default(), Arc::default());
-        collect(child.stdout.take().expect("stdout is piped"), Arc::clone(&output));
-        collect(child.stderr.take().expect("stderr is piped"), Arc::clone(&errors));
-        Self { child, output, errors }
+        collect(
+            child.stdout.take().expect("stdout is piped"),
+            Arc::clone(&output),
+        );
+        collect(
+            child.stderr.take().expect("stderr is piped"),
+            Arc::clone(&errors),
+        );
+        Self {
+            child,
+            output,
+            errors,
+        }
     }
 
     /// What it has said on stdout so far.
     pub fn output(&self) -> String {
-        self.output.lock().expect("nobody panics while reading").clone()
+        self.output
+            .lock()
+            .expect("nobody panics while reading")
+            .clone()
     }
 
     /// What it has logged so far.
     pub fn errors(&self) -> String {
-        self.errors.lock().expect("nobody panics while reading").clone()
+        self.errors
+            .lock()
+            .expect("nobody panics while reading")
+            .clone()
     }
 
     /// Waits for a line of stdout that begins with `prefix`, and returns its rest.
@@ -63,8 +99,16 @@ impl Process {
                 return line.trim().to_owned();
             }
             let ended = self.child.try_wait().expect("a child can be asked");
-            assert!(ended.is_none(), "it ended ({ended:?}): {said}\n{}", self.errors());
-            assert!(tokio::time::Instant::now() < deadline, "no line `{prefix}`: {said}\n{}", self.errors());
+            assert!(
+                ended.is_none(),
+                "it ended ({ended:?}): {said}\n{}",
+                self.errors()
+            );
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "no line `{prefix}`: {said}\n{}",
+                self.errors()
+            );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
@@ -78,18 +122,28 @@ impl Process {
     pub async fn terminate(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         let ended = tokio::time::timeout(crate::PATIENCE, self.child.wait()).await;
-        ended.expect("it ends after SIGTERM").expect("a child can be waited for").code()
+        ended
+            .expect("it ends after SIGTERM")
+            .expect("a child can be waited for")
+            .code()
     }
 
     /// Waits for its own end and returns its exit code.
     pub async fn wait(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(crate::PATIENCE, self.child.wait()).await;
-        ended.expect("it ends by itself").expect("a child can be waited for").code()
+        ended
+            .expect("it ends by itself")
+            .expect("a child can be waited for")
+            .code()
     }
 
     /// Sends a signal to it.
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let pid = self
+            .child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
         if let Some(pid) = pid {
             let _ = kill_process(pid, signal);
         }

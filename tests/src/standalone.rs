@@ -41,8 +41,17 @@ impl Standalone {
         let nats = process.line("nats: ").await;
         let url = process.line("ready: ").await;
         let token = std::fs::read_to_string(data.path().join("token")).expect("the token is kept");
-        let cli = CommandLine { url, token: token.trim().to_owned() };
-        Self { process, cli, nats, data, allow: allow.to_vec() }
+        let cli = CommandLine {
+            url,
+            token: token.trim().to_owned(),
+        };
+        Self {
+            process,
+            cli,
+            nats,
+            data,
+            allow: allow.to_vec(),
+        }
     }
 
     /// Where its data lies.

@@ -38,7 +38,10 @@ impl Cluster {
             arguments
         };
         let listen = format!("127.0.0.1:{gateway_port}");
-        let fetcher = own("fetcher", &["--allow-host", allow, "--secret-identity", &identity]);
+        let fetcher = own(
+            "fetcher",
+            &["--allow-host", allow, "--secret-identity", &identity],
+        );
         let evaluator = own("evaluator", &["--store", store, "--concurrency", "2"]);
         let services = [
             own("scheduler", &["--store", store]),
@@ -46,7 +49,17 @@ impl Cluster {
             fetcher,
             evaluator.clone(),
             evaluator,
-            own("gateway", &["--store", store, "--listen", &listen, "--secret-recipient", &recipient]),
+            own(
+                "gateway",
+                &[
+                    "--store",
+                    store,
+                    "--listen",
+                    &listen,
+                    "--secret-recipient",
+                    &recipient,
+                ],
+            ),
         ];
         let variables = [("TIDEMARK_TOKEN", token.to_owned())];
         let processes = services
@@ -56,8 +69,15 @@ impl Cluster {
                 (arguments, process)
             })
             .collect();
-        let cli = CommandLine { url: format!("http://{listen}"), token: token.to_owned() };
-        let cluster = Self { processes, cli, gateway_port };
+        let cli = CommandLine {
+            url: format!("http://{listen}"),
+            token: token.to_owned(),
+        };
+        let cluster = Self {
+            processes,
+            cli,
+            gateway_port,
+        };
         cluster.wait_for_gateway().await;
         cluster
     }
@@ -65,7 +85,9 @@ impl Cluster {
     async fn wait_for_gateway(&self) {
         let port = self.gateway_port;
         eventually("the gateway is ready", || async move {
-            let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await.ok()?;
+            let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz"))
+                .await
+                .ok()?;
             answer.status().is_success().then_some(())
         })
         .await;
@@ -79,23 +101,36 @@ impl Cluster {
     }
 
     fn logs(&self) -> String {
-        self.processes.iter().map(|(arguments, process)| format!("{}:\n{}", arguments[0], process.errors())).collect()
+        self.processes
+            .iter()
+            .map(|(arguments, process)| format!("{}:\n{}", arguments[0], process.errors()))
+            .collect()
     }
 }
 
 fn store_identity(folder: &std::path::Path) -> (String, String) {
     let path = folder.join("identity.txt");
     let identity = service::Identity::load_or_create(&path).expect("an identity can be made");
-    (identity[0].recipient().to_string(), path.display().to_string())
+    (
+        identity[0].recipient().to_string(),
+        path.display().to_string(),
+    )
 }
 
 fn points(answer: &Value) -> Vec<(String, String, u64)> {
     let mut points = Vec::new();
     for series in answer["series"].as_array().expect("series") {
-        let state = series["dimensions"]["state"].as_str().unwrap_or_default().to_owned();
+        let state = series["dimensions"]["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         for point in series["points"].as_array().expect("points") {
             let day = point["start"].as_str().expect("start")[..10].to_owned();
-            points.push((day, state.clone(), point["value"].as_u64().expect("a whole number")));
+            points.push((
+                day,
+                state.clone(),
+                point["value"].as_u64().expect("a whole number"),
+            ));
         }
     }
     points.sort();
@@ -103,9 +138,14 @@ fn points(answer: &Value) -> Vec<(String, String, u64)> {
 }
 
 fn truth(api: &Server) -> Vec<(String, String, u64)> {
-    let wanted = Wanted { split: true, ..Wanted::default() };
+    let wanted = Wanted {
+        split: true,
+        ..Wanted::default()
+    };
     let truth = api.subscribers(&wanted).into_iter();
-    let mut truth: Vec<_> = truth.map(|((day, state), sums)| (day.to_string(), state, sums.count)).collect();
+    let mut truth: Vec<_> = truth
+        .map(|((day, state), sums)| (day.to_string(), state, sums.count))
+        .collect();
     truth.sort();
     truth
 }
@@ -116,19 +156,38 @@ async fn whoever_is_killed_nothing_is_lost_doubled_or_unannounced() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let nats = TestServer::start().await;
     let bus = nats.bus().await;
-    let provision = bus::Provision { ack_wait: Some(ACK_WAIT), ..bus::Provision::default() };
+    let provision = bus::Provision {
+        ack_wait: Some(ACK_WAIT),
+        ..bus::Provision::default()
+    };
     bus.provision(&provision).await.expect("streams are made");
     let postgres = TestPostgres::start().await.expect("PostgreSQL starts");
     let url = postgres.database().await.expect("a database is made");
-    store::Store::open(&url).await.expect("the store opens").migrate().await.expect("it migrates");
+    store::Store::open(&url)
+        .await
+        .expect("the store opens")
+        .migrate()
+        .await
+        .expect("it migrates");
 
-    let config = Config { subscribers: 1_000, secret: SECRET.into(), latency: Duration::from_millis(15), ..Config::default() };
+    let config = Config {
+        subscribers: 1_000,
+        secret: SECRET.into(),
+        latency: Duration::from_millis(15),
+        ..Config::default()
+    };
     let api = Server::start(config).await.expect("the sample API starts");
-    let mut cluster = Cluster::start(&nats.url(), &url, &api.address().to_string(), folder.path()).await;
+    let mut cluster =
+        Cluster::start(&nats.url(), &url, &api.address().to_string(), folder.path()).await;
     let hearing = Hearing::updates(&nats.url()).await;
     cluster.cli.apply(&numbered_metric(&api.url())).await;
     cluster.cli.secret("kit_api_secret", SECRET).await;
-    assert_eq!(cluster.cli.sync("new_subscribers").await["state"], "final", "{}", cluster.logs());
+    assert_eq!(
+        cluster.cli.sync("new_subscribers").await["state"],
+        "final",
+        "{}",
+        cluster.logs()
+    );
 
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = move |below: u64| {
@@ -138,25 +197,51 @@ async fn whoever_is_killed_nothing_is_lost_doubled_or_unannounced() {
         random % below
     };
     for round in 0..KILLS {
-        api.add_subscribers(1 + u32::try_from(next(3)).expect("small"), jiff::Timestamp::now());
-        let accepted = cluster.cli.run(&["sync", "new_subscribers", "-o", "json"]).await.json();
+        api.add_subscribers(
+            1 + u32::try_from(next(3)).expect("small"),
+            jiff::Timestamp::now(),
+        );
+        let accepted = cluster
+            .cli
+            .run(&["sync", "new_subscribers", "-o", "json"])
+            .await
+            .json();
         tokio::time::sleep(Duration::from_millis(next(250))).await;
         let victim = round % cluster.processes.len();
         cluster.replace(victim).await;
         cluster.wait_for_gateway().await;
         let run = accepted["run"].as_str().expect("a run").to_owned();
         let state = wait_for_end(&cluster, &run).await;
-        assert!(state == "final" || state == "superseded", "round {round}: {state}\n{}", cluster.logs());
+        assert!(
+            state == "final" || state == "superseded",
+            "round {round}: {state}\n{}",
+            cluster.logs()
+        );
     }
     // One more sync with nobody killed: what came after the last run's first page is in it.
     assert_eq!(cluster.cli.sync("new_subscribers").await["state"], "final");
 
-    let range = ["--range", "all_time", "--granularity", "day", "--group-by", "state"];
+    let range = [
+        "--range",
+        "all_time",
+        "--granularity",
+        "day",
+        "--group-by",
+        "state",
+    ];
     let answer = cluster.cli.query("new_subscribers", &range).await;
-    assert_eq!(points(&answer), truth(&api), "every bucket equals what the API served");
+    assert_eq!(
+        points(&answer),
+        truth(&api),
+        "every bucket equals what the API served"
+    );
     let version = answer["version"].as_i64().expect("a version");
     let heard = eventually("every version is announced", || async {
-        let heard: BTreeSet<i64> = hearing.all().iter().filter_map(|update| update["version"].as_i64()).collect();
+        let heard: BTreeSet<i64> = hearing
+            .all()
+            .iter()
+            .filter_map(|update| update["version"].as_i64())
+            .collect();
         (heard.len() == usize::try_from(version).unwrap_or_default()).then_some(heard)
     })
     .await;
@@ -167,11 +252,15 @@ async fn wait_for_end(cluster: &Cluster, run: &str) -> String {
     let (url, token) = (&cluster.cli.url, &cluster.cli.token);
     let client = reqwest::Client::new();
     eventually("the run ends", || {
-        let request = client.get(format!("{url}/api/v1/runs/{run}")).bearer_auth(token);
+        let request = client
+            .get(format!("{url}/api/v1/runs/{run}"))
+            .bearer_auth(token);
         async move {
             let text = request.send().await.ok()?.text().await.ok()?;
             let run: Value = serde_json::from_str(&text).ok()?;
-            run["is_ended"].as_bool()?.then(|| run["state"].as_str().unwrap_or_default().to_owned())
+            run["is_ended"]
+                .as_bool()?
+                .then(|| run["state"].as_str().unwrap_or_default().to_owned())
         }
     })
     .await

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 const SECRET: &str = "sample-secret";
 
 async fn sample(subscribers: u32) -> Server {
-    let config = Config { subscribers, secret: SECRET.into(), ..Config::default() };
+    let config = Config {
+        subscribers,
+        secret: SECRET.into(),
+        ..Config::default()
+    };
     Server::start(config).await.expect("the sample API starts")
 }
 
@@ -15,10 +19,17 @@ async fn sample(subscribers: u32) -> Server {
 fn points(answer: &Value) -> Vec<(String, String, u64)> {
     let mut points = Vec::new();
     for series in answer["series"].as_array().expect("series") {
-        let state = series["dimensions"]["state"].as_str().unwrap_or_default().to_owned();
+        let state = series["dimensions"]["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         for point in series["points"].as_array().expect("points") {
             let day = point["start"].as_str().expect("start")[..10].to_owned();
-            points.push((day, state.clone(), point["value"].as_u64().expect("a whole number")));
+            points.push((
+                day,
+                state.clone(),
+                point["value"].as_u64().expect("a whole number"),
+            ));
         }
     }
     points.sort();
@@ -26,7 +37,10 @@ fn points(answer: &Value) -> Vec<(String, String, u64)> {
 }
 
 fn truth(api: &Server) -> Vec<(String, String, u64)> {
-    let wanted = Wanted { split: true, ..Wanted::default() };
+    let wanted = Wanted {
+        split: true,
+        ..Wanted::default()
+    };
     let mut truth: Vec<_> = api
         .subscribers(&wanted)
         .into_iter()
@@ -42,8 +56,10 @@ async fn a_definition_becomes_a_live_metric() {
     let house = Standalone::start(&[api.address().to_string()]).await;
     let hearing = Hearing::updates(&house.nats).await;
     // The newest come first, so that one more person shifts every record by one.
-    let newest_first = numbered_metric(&api.url())
-        .replace("path: /v3/subscribers", "path: /v3/subscribers\n  query: { sort_order: desc }");
+    let newest_first = numbered_metric(&api.url()).replace(
+        "path: /v3/subscribers",
+        "path: /v3/subscribers\n  query: { sort_order: desc }",
+    );
     house.cli.apply(&newest_first).await;
     house.cli.secret("kit_api_secret", SECRET).await;
 
@@ -55,11 +71,20 @@ async fn a_definition_becomes_a_live_metric() {
     assert_eq!(done["partial"], false);
     assert_eq!(done["ended"], "total_reached");
 
-    let range = ["--range", "all_time", "--granularity", "day", "--group-by", "state"];
+    let range = [
+        "--range",
+        "all_time",
+        "--granularity",
+        "day",
+        "--group-by",
+        "state",
+    ];
     let answer = house.cli.query("new_subscribers", &range).await;
     assert_eq!(points(&answer), truth(&api));
 
-    let update = hearing.wait_for("the update", |update| update["metric"] == "new_subscribers").await;
+    let update = hearing
+        .wait_for("the update", |update| update["metric"] == "new_subscribers")
+        .await;
     assert_eq!(update["version"], 1);
     assert_eq!(update["run"], done["run"]);
     assert!(!update["changes"].as_array().expect("changes").is_empty());
@@ -74,12 +99,20 @@ async fn a_definition_becomes_a_live_metric() {
     // One more person: exactly one point moves, with its old value, wherever the records now lie.
     api.add_subscribers(1, jiff::Timestamp::now());
     house.cli.sync("new_subscribers").await;
-    let update = hearing.wait_for("the second update", |update| update["version"] == 2).await;
+    let update = hearing
+        .wait_for("the second update", |update| update["version"] == 2)
+        .await;
     let changes = update["changes"].as_array().expect("changes");
     assert_eq!(changes.len(), 1, "{update}");
-    let (value, previous) = (changes[0]["value"].as_f64(), changes[0]["previous"].as_f64().unwrap_or(0.0));
+    let (value, previous) = (
+        changes[0]["value"].as_f64(),
+        changes[0]["previous"].as_f64().unwrap_or(0.0),
+    );
     assert_eq!(value, Some(previous + 1.0));
-    assert_eq!(points(&house.cli.query("new_subscribers", &range).await), truth(&api));
+    assert_eq!(
+        points(&house.cli.query("new_subscribers", &range).await),
+        truth(&api)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,13 +122,26 @@ async fn what_was_committed_is_there_after_a_kill() {
     house.cli.apply(&numbered_metric(&api.url())).await;
     house.cli.secret("kit_api_secret", SECRET).await;
     assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
-    let range = ["--range", "all_time", "--granularity", "day", "--group-by", "state"];
+    let range = [
+        "--range",
+        "all_time",
+        "--granularity",
+        "day",
+        "--group-by",
+        "state",
+    ];
 
     let house = house.kill_and_restart().await;
-    assert_eq!(points(&house.cli.query("new_subscribers", &range).await), truth(&api));
+    assert_eq!(
+        points(&house.cli.query("new_subscribers", &range).await),
+        truth(&api)
+    );
     let mut house = house.restart().await;
     assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
-    assert_eq!(points(&house.cli.query("new_subscribers", &range).await), truth(&api));
+    assert_eq!(
+        points(&house.cli.query("new_subscribers", &range).await),
+        truth(&api)
+    );
     assert_eq!(house.process.terminate().await, Some(0));
 }
 
@@ -109,7 +155,13 @@ async fn a_level_counts_everybody_at_each_sync() {
     assert_eq!(done["state"], "final", "{done}");
     assert_eq!(done["pages"], 3);
     assert_eq!(done["ended"], "has_more_false");
-    let answer = house.cli.query("all_subscribers", &["--range", "today", "--granularity", "all"]).await;
+    let answer = house
+        .cli
+        .query(
+            "all_subscribers",
+            &["--range", "today", "--granularity", "all"],
+        )
+        .await;
     assert_eq!(answer["series"][0]["total"], 1_200, "{answer}");
 }
 
@@ -124,17 +176,34 @@ async fn metrics_that_ask_the_same_share_one_fetch() {
     let metric_only = second.split("---").nth(1).expect("the metric").to_owned();
     let both = format!("{}---\n{metric_only}", numbered_metric(&api.url()));
     let applied = house.cli.apply(&both).await;
-    let datasets: Vec<&Value> =
-        applied["definitions"].as_array().expect("definitions").iter().filter_map(|one| one.get("dataset")).collect();
+    let datasets: Vec<&Value> = applied["definitions"]
+        .as_array()
+        .expect("definitions")
+        .iter()
+        .filter_map(|one| one.get("dataset"))
+        .collect();
     assert_eq!(datasets.len(), 2);
     assert_eq!(datasets[0], datasets[1]);
 
     house.cli.secret("kit_api_secret", SECRET).await;
     api.clear_ledger();
     assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
-    assert_eq!(api.ledger().served.len(), 6, "300 records are 6 pages, fetched once");
-    let answer = house.cli.query("highest_id", &["--range", "all_time", "--granularity", "all"]).await;
-    assert!(answer["series"][0]["total"].as_f64().expect("a total") > 0.0, "{answer}");
+    assert_eq!(
+        api.ledger().served.len(),
+        6,
+        "300 records are 6 pages, fetched once"
+    );
+    let answer = house
+        .cli
+        .query(
+            "highest_id",
+            &["--range", "all_time", "--granularity", "all"],
+        )
+        .await;
+    assert!(
+        answer["series"][0]["total"].as_f64().expect("a total") > 0.0,
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,14 +213,37 @@ async fn a_renamed_field_or_a_null_list_erases_nothing() {
     house.cli.apply(&numbered_metric(&api.url())).await;
     house.cli.secret("kit_api_secret", SECRET).await;
     assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
-    let range = ["--range", "all_time", "--granularity", "day", "--group-by", "state"];
-    for fault in ["rename:people", "null_list", "wrong_type", "html", "cut_json", "status:404"] {
+    let range = [
+        "--range",
+        "all_time",
+        "--granularity",
+        "day",
+        "--group-by",
+        "state",
+    ];
+    for fault in [
+        "rename:people",
+        "null_list",
+        "wrong_type",
+        "html",
+        "cut_json",
+        "status:404",
+    ] {
         api.add_faults(fault).expect("a known fault");
         let failed = house.cli.sync("new_subscribers").await;
         assert_eq!(failed["state"], "failed", "{fault}: {failed}");
-        assert!(failed["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "{fault}: {failed}");
+        assert!(
+            failed["error"]["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{fault}: {failed}"
+        );
         api.clear_faults();
-        assert_eq!(points(&house.cli.query("new_subscribers", &range).await), truth(&api), "after {fault}");
+        assert_eq!(
+            points(&house.cli.query("new_subscribers", &range).await),
+            truth(&api),
+            "after {fault}"
+        );
     }
     let summary = house.cli.sync("new_subscribers").await;
     assert_eq!(summary["state"], "final");
@@ -165,7 +257,10 @@ async fn the_page_cap_is_marked_and_never_silent() {
     house.cli.apply(&capped).await;
     house.cli.secret("kit_api_secret", SECRET).await;
     let done = house.cli.sync("new_subscribers").await;
-    assert_eq!((&done["state"], &done["ended"], &done["partial"]), (&json!("final"), &json!("page_cap"), &json!(true)));
+    assert_eq!(
+        (&done["state"], &done["ended"], &done["partial"]),
+        (&json!("final"), &json!("page_cap"), &json!(true))
+    );
     assert_eq!(done["pages"], 3);
 }
 
@@ -180,8 +275,16 @@ async fn an_edited_expression_is_recomputed_without_calling_the_api() {
     let hearing = Hearing::updates(&house.nats).await;
     let doubled = numbered_metric(&api.url()).replace("value: { count: true }", "value: \"2\"");
     house.cli.apply(&doubled).await;
-    hearing.wait_for("the recomputed version", |update| update["version"] == 2).await;
-    let answer = house.cli.query("new_subscribers", &["--range", "all_time", "--granularity", "all"]).await;
+    hearing
+        .wait_for("the recomputed version", |update| update["version"] == 2)
+        .await;
+    let answer = house
+        .cli
+        .query(
+            "new_subscribers",
+            &["--range", "all_time", "--granularity", "all"],
+        )
+        .await;
     assert_eq!(answer["series"][0]["total"], 600, "{answer}");
     assert_eq!(api.ledger().served.len(), calls, "the API was not asked");
 }
@@ -195,7 +298,10 @@ async fn a_private_address_is_refused_and_the_cure_is_named() {
     let failed = house.cli.sync("new_subscribers").await;
     assert_eq!(failed["state"], "failed");
     let text = failed["error"]["message"].as_str().expect("a message");
-    assert!(text.contains(&format!("--allow-host {}", api.address())), "{text}");
+    assert!(
+        text.contains(&format!("--allow-host {}", api.address())),
+        "{text}"
+    );
     assert_eq!(api.ledger().served.len(), 0);
 }
 
@@ -206,13 +312,26 @@ async fn trying_an_address_gives_a_draft_that_apply_accepts() {
     let address = format!("{}/v3/subscribers?api_secret={SECRET}", api.url());
     let refused = house.cli.run(&["try", &address]).await;
     assert_eq!(refused.code, Some(1));
-    assert!(refused.errors.contains(&format!("--allow-host {}", api.address())), "{refused:?}");
+    assert!(
+        refused
+            .errors
+            .contains(&format!("--allow-host {}", api.address())),
+        "{refused:?}"
+    );
 
     let host = api.address().to_string();
-    let tried = house.cli.run(&["try", &address, "--allow-host", &host]).await.fine();
+    let tried = house
+        .cli
+        .run(&["try", &address, "--allow-host", &host])
+        .await
+        .fine();
     assert!(!tried.output.contains(SECRET), "{}", tried.output);
     house.cli.apply(&tried.output).await;
     house.cli.secret("api_secret", SECRET).await;
     let done = house.cli.sync("subscribers").await;
-    assert_eq!((&done["state"], &done["rows"]), (&json!("final"), &json!(120)), "{done}");
+    assert_eq!(
+        (&done["state"], &done["rows"]),
+        (&json!("final"), &json!(120)),
+        "{done}"
+    );
 }

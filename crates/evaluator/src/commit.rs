@@ -2,7 +2,9 @@
 
 use definition::Interval;
 use jiff::{SignedDuration, Timestamp};
-use rollup::{Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate};
+use rollup::{
+    Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate,
+};
 use store::{Cell, CellChange, Commit, MetricOutcome, Outcome, RejectedSample, Replaced};
 use wire::{Change, MetricUpdate};
 
@@ -53,7 +55,10 @@ pub(crate) async fn apply(
         rejected: signed(rejected_count),
         ..MetricOutcome::default()
     };
-    let mut applied = Applied { rejected: rejected_count, ..Applied::default() };
+    let mut applied = Applied {
+        rejected: rejected_count,
+        ..Applied::default()
+    };
     match judge(run, subject, extracted) {
         Err(refused) => {
             outcome.outcome = Outcome::Failed;
@@ -91,14 +96,18 @@ fn samples(extracted: &Extracted) -> Vec<RejectedSample> {
 /// Decides whether the rows may be used at all: a renamed field must not erase history.
 fn judge(run: &RunOfMetrics, subject: &Subject, extracted: Extracted) -> Result<Folded, Refused> {
     if let Some(error) = extracted.error {
-        return Err(Refused { code: error.code.clone(), message: error.message.clone() });
+        return Err(Refused {
+            code: error.code.clone(),
+            message: error.message.clone(),
+        });
     }
     if extracted.records_missing {
         return Err(Refused {
             code: "records.missing".into(),
-            message: "the records are not in the first page: was the field renamed, or is it null? \
+            message:
+                "the records are not in the first page: was the field renamed, or is it null? \
                       Say `missing: empty` in `select` where that means there are none"
-                .into(),
+                    .into(),
         });
     }
     let used = extracted.rows.len() as u64;
@@ -106,7 +115,9 @@ fn judge(run: &RunOfMetrics, subject: &Subject, extracted: Extracted) -> Result<
     let limit = subject.metric.reject_limit.get();
     if returned > 0 && extracted.rejected_count as f64 > limit * returned as f64 {
         let first = extracted.rejected.first();
-        let reason = first.map(|row| format!("; the first: {}", row.reason)).unwrap_or_default();
+        let reason = first
+            .map(|row| format!("; the first: {}", row.reason))
+            .unwrap_or_default();
         return Err(Refused {
             code: "rows.rejected".into(),
             message: format!(
@@ -157,8 +168,17 @@ async fn restate_metric(
     let mut version = None;
     if !replaced.changes.is_empty() {
         let bumped = commit.bump_version(&subject.name).await?;
-        let update = announcement(run, subject, bumped, commit.now(), &replaced.changes, &before)?;
-        commit.outbox(&subject.name, bumped, &serde_json::to_string(&update)?).await?;
+        let update = announcement(
+            run,
+            subject,
+            bumped,
+            commit.now(),
+            &replaced.changes,
+            &before,
+        )?;
+        commit
+            .outbox(&subject.name, bumped, &serde_json::to_string(&update)?)
+            .await?;
         version = Some(bumped);
     }
     Ok(Restated {
@@ -194,9 +214,16 @@ async fn write(
         if restatement.replace.is_empty() {
             return Ok(Replaced::default());
         }
-        return Ok(commit.insert_samples(&subject.name, run.slot.as_millisecond(), &cells).await?);
+        return Ok(commit
+            .insert_samples(&subject.name, run.slot.as_millisecond(), &cells)
+            .await?);
     }
-    let intervals: Vec<store::Interval> = restatement.replace.iter().copied().map(stored_interval).collect();
+    let intervals: Vec<store::Interval> = restatement
+        .replace
+        .iter()
+        .copied()
+        .map(stored_interval)
+        .collect();
     Ok(commit.replace(&subject.name, &intervals, &cells).await?)
 }
 
@@ -207,15 +234,20 @@ async fn count_earliest(
     folded: &Folded,
     run: &RunOfMetrics,
 ) -> Result<u64, Error> {
-    let Some(earliest) = folded.earliest else { return Ok(0) };
+    let Some(earliest) = folded.earliest else {
+        return Ok(0);
+    };
     if run.window.is_some() || subject.rules.accumulates() {
         return Ok(0);
     }
     let rules = &subject.rules;
-    let start = rules.resolution.start_of(earliest, &rules.zone, rules.week_start);
+    let start = rules
+        .resolution
+        .start_of(earliest, &rules.zone, rules.week_start);
     let end = rules.resolution.next(start, &rules.zone, rules.week_start);
-    let cells =
-        commit.cells(&subject.name, start.as_millisecond(), end.as_millisecond()).await?;
+    let cells = commit
+        .cells(&subject.name, start.as_millisecond(), end.as_millisecond())
+        .await?;
     let mut count = 0;
     for cell in cells {
         count += decode(subject, &cell.state)?.count();
@@ -230,7 +262,11 @@ async fn previous_samples(
     existing: &[Coverage],
     run: &RunOfMetrics,
 ) -> Result<Vec<Cell>, Error> {
-    let last = existing.iter().filter(|old| old.as_of < run.slot).map(|old| old.as_of).max();
+    let last = existing
+        .iter()
+        .filter(|old| old.as_of < run.slot)
+        .map(|old| old.as_of)
+        .max();
     match last {
         Some(last) if subject.rules.accumulates() => {
             let at = last.as_millisecond();
@@ -251,7 +287,9 @@ fn announcement(
     let aggregation = subject.rules.aggregation;
     let value = |state: Option<&[u8]>| -> Result<Option<f64>, Error> {
         let Some(state) = state else { return Ok(None) };
-        Ok(decode(subject, state)?.finish(aggregation).map(rollup::Decimal::to_f64))
+        Ok(decode(subject, state)?
+            .finish(aggregation)
+            .map(rollup::Decimal::to_f64))
     };
     let mut listed = Vec::with_capacity(changes.len().min(run.changes_listed));
     let mut truncated = false;
@@ -297,7 +335,9 @@ fn announcement(
 }
 
 fn decode(subject: &Subject, state: &[u8]) -> Result<State, Error> {
-    State::decode(state).map_err(|_| Error::Damaged { metric: subject.name.clone() })
+    State::decode(state).map_err(|_| Error::Damaged {
+        metric: subject.name.clone(),
+    })
 }
 
 fn coverage_of(stored: &store::Coverage) -> Coverage {
@@ -331,7 +371,11 @@ fn stored_interval(interval: Interval) -> store::Interval {
 
 /// Reads an instant of the store.
 pub(crate) fn instant(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
 }
 
 /// An instant of a message, cut to the store's milliseconds.

@@ -67,12 +67,17 @@ impl From<&Error> for Outcome {
     fn from(error: &Error) -> Self {
         match error {
             // The store is away or busy: the broker keeps the manifest until it is back.
-            Error::Store(error) if error.is_retryable() => Self::RetryAfter(Duration::from_millis(50)),
-            Error::Store(_) | Error::Bus(_) | Error::Worker(_) => Self::RetryAfter(Duration::from_secs(2)),
-            Error::Moved { .. } => Self::RetryAfter(Duration::from_millis(50)),
-            Error::PagesGone { .. } | Error::Unreadable { .. } | Error::Message(_) | Error::Damaged { .. } => {
-                Self::RetryAfter(Duration::from_secs(5))
+            Error::Store(error) if error.is_retryable() => {
+                Self::RetryAfter(Duration::from_millis(50))
             }
+            Error::Store(_) | Error::Bus(_) | Error::Worker(_) => {
+                Self::RetryAfter(Duration::from_secs(2))
+            }
+            Error::Moved { .. } => Self::RetryAfter(Duration::from_millis(50)),
+            Error::PagesGone { .. }
+            | Error::Unreadable { .. }
+            | Error::Message(_)
+            | Error::Damaged { .. } => Self::RetryAfter(Duration::from_secs(5)),
         }
     }
 }

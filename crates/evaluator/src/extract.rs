@@ -78,12 +78,18 @@ impl Extraction<'_> {
         }
         let mut extracted = Vec::with_capacity(tasks.len());
         for task in tasks {
-            let single = Task { id: 0, ..task.clone() };
+            let single = Task {
+                id: 0,
+                ..task.clone()
+            };
             match self.together(std::slice::from_ref(&single)).await {
                 Ok(mut one) => extracted.push(one.pop().unwrap_or_default()),
                 Err(Error::Worker(error)) if error.is_fatal() => {
                     self.instruments.worker_lost();
-                    extracted.push(Extracted { error: Some(killed(&error)), ..Extracted::default() });
+                    extracted.push(Extracted {
+                        error: Some(killed(&error)),
+                        ..Extracted::default()
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -137,7 +143,11 @@ impl Extraction<'_> {
 fn failed_runs(tasks: &[Task], error: &EvaluationError) -> Vec<TaskResult> {
     let whole = tasks.iter().filter(|task| task.whole_run);
     whole
-        .map(|task| TaskResult { id: task.id, error: Some(error.clone()), ..TaskResult::default() })
+        .map(|task| TaskResult {
+            id: task.id,
+            error: Some(error.clone()),
+            ..TaskResult::default()
+        })
         .collect()
 }
 
@@ -146,5 +156,8 @@ fn killed(error: &WorkerError) -> EvaluationError {
         WorkerError::Stuck => "the expression ran too long and was stopped from outside",
         _ => "the expression used too much memory or brought its process down",
     };
-    EvaluationError { code: "expression.killed".into(), message: message.into() }
+    EvaluationError {
+        code: "expression.killed".into(),
+        message: message.into(),
+    }
 }

@@ -21,9 +21,15 @@ impl Instruments {
             meter.u64_counter(name).with_description(help).build()
         };
         Self {
-            runs: counter("tidemark_evaluator_runs", "Runs taken to an end, by outcome"),
+            runs: counter(
+                "tidemark_evaluator_runs",
+                "Runs taken to an end, by outcome",
+            ),
             rows: counter("tidemark_evaluator_rows", "Rows used, over all metrics"),
-            rejected: counter("tidemark_evaluator_rejected_rows", "Rows that could not be used"),
+            rejected: counter(
+                "tidemark_evaluator_rejected_rows",
+                "Rows that could not be used",
+            ),
             announced: counter("tidemark_evaluator_updates_announced", "Updates published"),
             workers_lost: counter(
                 "tidemark_evaluator_workers_lost",

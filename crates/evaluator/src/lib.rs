@@ -1,7 +1,4 @@
-//! Turns runs into numbers: pages back from the stream, expressions, restated cells, one commit.
-//!
-//! A run is visible whole or not at all; a manifest delivered twice changes nothing the second
-//! time. Users' expressions run in worker processes and nowhere else.
+#![doc = include_str!("../README.md")]
 
 mod commit;
 mod config;
@@ -54,13 +51,18 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
         config: config.clone(),
     };
 
-    let (stop, beat) = (context.shutdown.clone(), context.liveness.heartbeat("relay", LOOP_LIMIT));
+    let (stop, beat) = (
+        context.shutdown.clone(),
+        context.liveness.heartbeat("relay", LOOP_LIMIT),
+    );
     context.tasks.spawn_essential("relay", async move {
         relay.run(stop, config.relay_every, || beat.beat()).await;
     });
 
-    let (stop, beat) =
-        (context.shutdown.clone(), context.liveness.heartbeat("recompute", LOOP_LIMIT));
+    let (stop, beat) = (
+        context.shutdown.clone(),
+        context.liveness.heartbeat("recompute", LOOP_LIMIT),
+    );
     let again = handler.clone();
     context.tasks.spawn_essential("recompute", async move {
         recompute::run(&again, stop, config.recompute_every, || beat.beat()).await;
@@ -69,7 +71,8 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
     let stop = context.shutdown.token();
     context.tasks.spawn_essential("manifests", async move {
         let handle = move |delivery: bus::Delivery<RunManifest>| take(handler.clone(), delivery);
-        bus.consume(Consumer::Evaluator, config.workers, stop, handle).await;
+        bus.consume(Consumer::Evaluator, config.workers, stop, handle)
+            .await;
     });
     Ok(())
 }

@@ -39,7 +39,12 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Begins before the first page.
     pub(crate) fn new(bus: &'a Bus, run: &'a str, pages: &'a [PageEntry]) -> Self {
-        Self { bus, run, left: pages, first: pages.iter().map(|page| page.number).min() }
+        Self {
+            bus,
+            run,
+            left: pages,
+            first: pages.iter().map(|page| page.number).min(),
+        }
     }
 
     /// Reads the next pages: at most `pages`, and at most `bytes` unless the first alone is larger.
@@ -65,7 +70,9 @@ impl<'a> Reader<'a> {
         if batch.is_empty() {
             return Ok(None);
         }
-        let gone = || Error::PagesGone { run: self.run.to_owned() };
+        let gone = || Error::PagesGone {
+            run: self.run.to_owned(),
+        };
         let bodies = self.bus.pages(&batch).await?.ok_or_else(gone)?;
         let fetched = batch.iter().zip(bodies).map(|(entry, body)| FetchedPage {
             body,

@@ -74,7 +74,9 @@ async fn again(handler: &RunHandler, recompute: &Recompute) -> Result<(), Error>
     runs.sort_by_key(|(run, _)| (run.slot, run.window.map(|window| window.start)));
     let mut evaluated = 0;
     for (run, manifest) in runs {
-        let manifest = manifest.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let manifest = manifest
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok());
         let Some(manifest) = manifest else { continue };
         match one_run(handler, &run, &manifest, &metric, &task).await {
             Ok(()) => evaluated += 1,
@@ -95,15 +97,25 @@ async fn one_run(
     task: &Task,
 ) -> Result<(), Error> {
     let facts = handler.facts(manifest, true);
-    let mut extracted =
-        handler.extract(manifest, &facts, std::slice::from_ref(task), true).await?;
-    let Some(extracted) = extracted.pop() else { return Ok(()) };
-    let begun = handler.store.begin_recompute(&run.workspace, &run.dataset, &run.id).await?;
-    let Some(mut commit) = begun else { return Ok(()) };
+    let mut extracted = handler
+        .extract(manifest, &facts, std::slice::from_ref(task), true)
+        .await?;
+    let Some(extracted) = extracted.pop() else {
+        return Ok(());
+    };
+    let begun = handler
+        .store
+        .begin_recompute(&run.workspace, &run.dataset, &run.id)
+        .await?;
+    let Some(mut commit) = begun else {
+        return Ok(());
+    };
     match commit.metrics().iter().find(|one| one.name == metric.name) {
         None => return Ok(()),
         Some(one) if one.revision != metric.revision => {
-            return Err(Error::Moved { metric: metric.name.clone() });
+            return Err(Error::Moved {
+                metric: metric.name.clone(),
+            });
         }
         Some(_) => {}
     }

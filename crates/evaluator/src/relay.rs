@@ -32,7 +32,12 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn new(store: Store, bus: Bus, instruments: Instruments) -> Self {
-        Self { store, bus, instruments, nudge: Arc::default() }
+        Self {
+            store,
+            bus,
+            instruments,
+            nudge: Arc::default(),
+        }
     }
 
     /// Says that something was committed.

@@ -94,7 +94,9 @@ impl RunHandler {
         let not_before = now.saturating_add(i64::try_from(pause).unwrap_or(i64::MAX));
         let resume = serde_json::json!({ "pages": manifest.pages, "next": manifest.next });
         let (workspace, run) = (&manifest.workspace, &manifest.run);
-        self.store.checkpoint(workspace, run, &resume.to_string(), not_before).await?;
+        self.store
+            .checkpoint(workspace, run, &resume.to_string(), not_before)
+            .await?;
         self.bus.wake(workspace, &manifest.dataset).await?;
         self.instruments.run_ended("checkpoint");
         Ok(())
@@ -103,22 +105,27 @@ impl RunHandler {
     async fn fail(&self, manifest: &RunManifest) -> Result<(), Error> {
         let message = manifest.error.as_ref().map(|error| error.message.clone());
         let end = RunEnd {
-            error: manifest.error.as_ref().map(serde_json::to_string).transpose()?,
+            error: manifest
+                .error
+                .as_ref()
+                .map(serde_json::to_string)
+                .transpose()?,
             needs_attention: message.filter(|_| manifest.needs_attention),
             ..end_of(manifest)?
         };
-        self.store.fail_run(&manifest.workspace, &manifest.run, &end).await?;
+        self.store
+            .fail_run(&manifest.workspace, &manifest.run, &end)
+            .await?;
         self.instruments.run_ended("failed");
-        tracing::info!(code = manifest.error.as_ref().map(|e| e.code.as_str()), "run failed; earlier data stays");
+        tracing::info!(
+            code = manifest.error.as_ref().map(|e| e.code.as_str()),
+            "run failed; earlier data stays"
+        );
         self.tell_end(manifest).await;
         Ok(())
     }
 
-    async fn evaluate(
-        &self,
-        manifest: &RunManifest,
-        evaluation: &Evaluation,
-    ) -> Result<(), Error> {
+    async fn evaluate(&self, manifest: &RunManifest, evaluation: &Evaluation) -> Result<(), Error> {
         let began = Instant::now();
         if evaluation.attempts >= DEAD_AT {
             return self.give_up(manifest).await;
@@ -150,12 +157,17 @@ impl RunHandler {
         if evaluation.run.kind == RunKind::Scheduled {
             metrics.retain(|one| one.samples_at(named.as_ref(), &manifest.dataset, run.slot));
         }
-        let tasks: Vec<Task> =
-            (0..).zip(&metrics).map(|(id, one)| Task::of(&one.metric, named.as_ref(), id)).collect();
+        let tasks: Vec<Task> = (0..)
+            .zip(&metrics)
+            .map(|(id, one)| Task::of(&one.metric, named.as_ref(), id))
+            .collect();
         let extracted = self.extract(manifest, &run, &tasks, alone).await?;
 
         let (workspace, dataset) = (&manifest.workspace, &manifest.dataset);
-        let Some(mut commit) = self.store.begin_commit(workspace, dataset, &manifest.run).await?
+        let Some(mut commit) = self
+            .store
+            .begin_commit(workspace, dataset, &manifest.run)
+            .await?
         else {
             self.instruments.run_ended("repeat");
             return Ok(());
@@ -181,7 +193,8 @@ impl RunHandler {
             self.relay.nudge();
         }
         self.instruments.run_ended("final");
-        self.instruments.committed(rows, rejected, began.elapsed().as_secs_f64());
+        self.instruments
+            .committed(rows, rejected, began.elapsed().as_secs_f64());
         tracing::info!(rows, rejected, pages = end.pages, ended = %manifest.ended, "run is final");
         self.tell_end(manifest).await;
         self.purge_old_pages(manifest).await;
@@ -200,7 +213,10 @@ impl RunHandler {
             bus: &self.bus,
             workers: &self.workers,
             instruments: &self.instruments,
-            context: RunContext { window: run.window, parent: None },
+            context: RunContext {
+                window: run.window,
+                parent: None,
+            },
             pages: &manifest.pages,
             run: &manifest.run,
         };
@@ -211,7 +227,10 @@ impl RunHandler {
     pub(crate) fn facts(&self, manifest: &RunManifest, recompute: bool) -> RunOfMetrics {
         let fetched_at = parse_instant(&manifest.started_at).unwrap_or(Timestamp::UNIX_EPOCH);
         let window = manifest.window.as_ref().and_then(|window| {
-            Some(Interval::new(parse_instant(&window.start)?, parse_instant(&window.end)?))
+            Some(Interval::new(
+                parse_instant(&window.start)?,
+                parse_instant(&window.end)?,
+            ))
         });
         RunOfMetrics {
             workspace: manifest.workspace.clone(),
@@ -219,7 +238,11 @@ impl RunHandler {
             slot: parse_instant(&manifest.slot).unwrap_or(fetched_at),
             fetched_at,
             window,
-            ended: if manifest.outcome == "truncated" { Ended::Truncated } else { Ended::Complete },
+            ended: if manifest.outcome == "truncated" {
+                Ended::Truncated
+            } else {
+                Ended::Complete
+            },
             recompute,
             changes_listed: self.config.changes_listed,
         }
@@ -227,12 +250,16 @@ impl RunHandler {
 
     /// The pages were purged or lost: the run waits to be fetched from its start.
     async fn fetch_again(&self, manifest: &RunManifest) -> Result<(), Error> {
-        let again = self.store.now().await?.saturating_add(
-            i64::try_from(REFETCH_PAUSE.as_millis()).unwrap_or(i64::MAX),
-        );
+        let again = self
+            .store
+            .now()
+            .await?
+            .saturating_add(i64::try_from(REFETCH_PAUSE.as_millis()).unwrap_or(i64::MAX));
         let nothing = serde_json::Value::Null.to_string();
         let (workspace, run) = (&manifest.workspace, &manifest.run);
-        self.store.checkpoint(workspace, run, &nothing, again).await?;
+        self.store
+            .checkpoint(workspace, run, &nothing, again)
+            .await?;
         tracing::warn!("pages are gone from the stream; the run is fetched again");
         Ok(())
     }
@@ -246,8 +273,12 @@ impl RunHandler {
             needs_attention: Some(message.to_owned()),
             ..end_of(manifest)?
         };
-        self.bus.publish_dead_run(manifest, "run.dead", message).await?;
-        self.store.dead_run(&manifest.workspace, &manifest.run, &end).await?;
+        self.bus
+            .publish_dead_run(manifest, "run.dead", message)
+            .await?;
+        self.store
+            .dead_run(&manifest.workspace, &manifest.run, &end)
+            .await?;
         self.instruments.run_ended("dead");
         tracing::error!("run is given up on");
         self.tell_end(manifest).await;
@@ -287,12 +318,17 @@ impl RunHandler {
         let mut slots: Vec<i64> = runs.iter().map(|(run, _)| run.slot).collect();
         slots.sort_unstable();
         slots.dedup();
-        let Some(oldest) = slots.len().checked_sub(kept + 1).and_then(|place| slots.get(place))
+        let Some(oldest) = slots
+            .len()
+            .checked_sub(kept + 1)
+            .and_then(|place| slots.get(place))
         else {
             return Ok(());
         };
         for (run, _) in runs.iter().filter(|(run, _)| run.slot == *oldest) {
-            self.bus.purge_run_pages(workspace, dataset, &run.id).await?;
+            self.bus
+                .purge_run_pages(workspace, dataset, &run.id)
+                .await?;
         }
         Ok(())
     }
@@ -303,7 +339,9 @@ fn still_there(commit: &store::Commit, metric: &Subject) -> Result<bool, Error> 
     match commit.metrics().iter().find(|one| one.name == metric.name) {
         None => Ok(false),
         Some(one) if one.revision == metric.revision => Ok(true),
-        Some(_) => Err(Error::Moved { metric: metric.name.clone() }),
+        Some(_) => Err(Error::Moved {
+            metric: metric.name.clone(),
+        }),
     }
 }
 

@@ -28,8 +28,10 @@ pub(crate) async fn of_dataset(
 ) -> Result<(Vec<Subject>, Option<Dataset>), Error> {
     let named = named_dataset(store, workspace, dataset).await?;
     let stored = store.metrics_of(workspace, dataset).await?;
-    let subjects: Result<Vec<Subject>, Error> =
-        stored.iter().map(|stored| subject(stored, named.as_ref())).collect();
+    let subjects: Result<Vec<Subject>, Error> = stored
+        .iter()
+        .map(|stored| subject(stored, named.as_ref()))
+        .collect();
     Ok((subjects?, named))
 }
 
@@ -51,8 +53,12 @@ async fn named_dataset(
     workspace: &str,
     dataset: &str,
 ) -> Result<Option<Dataset>, Error> {
-    let Some(stored) = store.dataset(workspace, dataset).await? else { return Ok(None) };
-    let Some(name) = stored.name else { return Ok(None) };
+    let Some(stored) = store.dataset(workspace, dataset).await? else {
+        return Ok(None);
+    };
+    let Some(name) = stored.name else {
+        return Ok(None);
+    };
     let Some(stored) = store.definition(workspace, Kind::Dataset, &name).await? else {
         return Ok(None);
     };
@@ -66,13 +72,20 @@ fn read(kind: &'static str, name: &str, document: &str) -> Result<Definition, Er
     let document = serde_json::from_str(document)
         .map_err(|error| unreadable(kind, name, &error.to_string()))?;
     Definition::from_document(&document).map_err(|problems| {
-        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        let first = problems
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         unreadable(kind, name, &first)
     })
 }
 
 fn unreadable(kind: &'static str, name: &str, problem: &str) -> Error {
-    Error::Unreadable { kind, name: name.to_owned(), problem: problem.to_owned() }
+    Error::Unreadable {
+        kind,
+        name: name.to_owned(),
+        problem: problem.to_owned(),
+    }
 }
 
 impl Subject {
@@ -80,11 +93,18 @@ impl Subject {
     ///
     /// Several metrics may share a dataset that is due at the union of their instants; a level
     /// takes a sample at its own only.
-    pub(crate) fn samples_at(&self, named: Option<&Dataset>, dataset: &str, slot: Timestamp) -> bool {
+    pub(crate) fn samples_at(
+        &self,
+        named: Option<&Dataset>,
+        dataset: &str,
+        slot: Timestamp,
+    ) -> bool {
         if self.rules.metric_type != MetricType::Levels {
             return true;
         }
-        let before = slot.saturating_sub(SignedDuration::from_millis(1)).unwrap_or(slot);
+        let before = slot
+            .saturating_sub(SignedDuration::from_millis(1))
+            .unwrap_or(slot);
         let seed = definition::Schedule::spread_seed(dataset);
         let schedule = self.metric.schedule(named);
         schedule.next_after(before, &self.metric.zone(), seed) == Some(slot)

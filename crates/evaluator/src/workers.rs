@@ -85,14 +85,24 @@ impl Workers {
         context: &RunContext,
     ) -> Result<(Worker, Vec<(u32, EvaluationError)>), WorkerError> {
         let permit = Arc::clone(&self.permits);
-        let permit = permit.acquire_owned().await.map_err(|_| WorkerError::Closed)?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let permit = permit
+            .acquire_owned()
+            .await
+            .map_err(|_| WorkerError::Closed)?;
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let process = match idle {
             Some(process) => process,
             None => Process::start(&self.program)?,
         };
-        let mut worker =
-            Worker { process: Some(process), idle: Arc::clone(&self.idle), _permit: permit };
+        let mut worker = Worker {
+            process: Some(process),
+            idle: Arc::clone(&self.idle),
+            _permit: permit,
+        };
         let frame = frame::compile(tasks, context, &Limits::default())?;
         match worker.ask(&frame).await? {
             Reply::Ready(problems) => Ok((worker, problems)),
@@ -162,7 +172,10 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if let Some(process) = self.process.take() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(process);
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(process);
         }
     }
 }
@@ -192,7 +205,11 @@ impl Process {
         let missing = || start(std::io::Error::other("it has no pipes"));
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;
-        Ok(Self { child, input, output })
+        Ok(Self {
+            child,
+            input,
+            output,
+        })
     }
 
     /// Writes a frame and reads the answer's message, both at once: either may be larger than a pipe.
@@ -204,7 +221,10 @@ impl Process {
         };
         let read = async {
             let mut header = [0; HEADER_BYTES];
-            output.read_exact(&mut header).await.map_err(WorkerError::Ended)?;
+            output
+                .read_exact(&mut header)
+                .await
+                .map_err(WorkerError::Ended)?;
             let length = frame::message_length(header)?;
             let mut message = Vec::with_capacity(length.min(1024 * 1024));
             let read = output

@@ -44,7 +44,11 @@ impl Agenda {
             schedules: Vec::new(),
             window: fetch.window,
             coarsest: Granularity::Hour,
-            zone: fetch.zone.as_deref().and_then(definition::zone::find).unwrap_or(TimeZone::UTC),
+            zone: fetch
+                .zone
+                .as_deref()
+                .and_then(definition::zone::find)
+                .unwrap_or(TimeZone::UTC),
             week_start: Weekday::Monday,
             seed: Schedule::spread_seed(&dataset.id),
         };
@@ -73,9 +77,8 @@ impl Agenda {
 
     /// Returns the first instant after `after` at which one of its metrics is due.
     pub(crate) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let next = |(schedule, zone): &(Schedule, TimeZone)| {
-            schedule.next_after(after, zone, self.seed)
-        };
+        let next =
+            |(schedule, zone): &(Schedule, TimeZone)| schedule.next_after(after, zone, self.seed);
         self.schedules.iter().filter_map(next).min()
     }
 
@@ -90,7 +93,9 @@ impl Agenda {
             walked += 1;
             if walked == MISSED_SLOTS_WALKED {
                 // Long away: only the last hours can hold the newest slot of a short schedule.
-                let near = now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(slot);
+                let near = now
+                    .saturating_sub(SignedDuration::from_hours(1))
+                    .unwrap_or(slot);
                 slot = slot.max(near);
             }
         }
@@ -138,9 +143,12 @@ pub(crate) fn read_definition(
     name: &str,
     document: &str,
 ) -> Result<Definition, Unreadable> {
-    let unreadable = |problem: String| Unreadable { kind, name: name.to_owned(), problem };
-    let document =
-        serde_json::from_str(document).map_err(|error| unreadable(error.to_string()))?;
+    let unreadable = |problem: String| Unreadable {
+        kind,
+        name: name.to_owned(),
+        problem,
+    };
+    let document = serde_json::from_str(document).map_err(|error| unreadable(error.to_string()))?;
     Definition::from_document(&document).map_err(|problems| unreadable(first(&problems)))
 }
 
@@ -156,5 +164,7 @@ fn read_metric(stored: &StoredMetric) -> Result<Metric, Unreadable> {
 }
 
 fn first(problems: &[definition::Problem]) -> String {
-    problems.first().map_or_else(|| "unknown problem".into(), ToString::to_string)
+    problems
+        .first()
+        .map_or_else(|| "unknown problem".into(), ToString::to_string)
 }

@@ -31,7 +31,12 @@ pub(crate) async fn dispatch(
     now: Timestamp,
 ) -> Result<(usize, bool), Error> {
     let runs = store
-        .claim(now.as_millisecond(), BATCH, config.per_workspace, config.per_connection)
+        .claim(
+            now.as_millisecond(),
+            BATCH,
+            config.per_workspace,
+            config.per_connection,
+        )
         .await?;
     let more = runs.len() >= BATCH as usize;
     let mut published = 0;
@@ -39,8 +44,18 @@ pub(crate) async fn dispatch(
         match send(store, bus, &run).await {
             Ok(Fate::Published) => published += 1,
             Ok(Fate::Busy) => {
-                let again = now.saturating_add(BUSY_PAUSE).unwrap_or(now).as_millisecond();
-                store.release(&run.workspace, &run.id, again, Some("an earlier attempt is in flight")).await?;
+                let again = now
+                    .saturating_add(BUSY_PAUSE)
+                    .unwrap_or(now)
+                    .as_millisecond();
+                store
+                    .release(
+                        &run.workspace,
+                        &run.id,
+                        again,
+                        Some("an earlier attempt is in flight"),
+                    )
+                    .await?;
             }
             Ok(Fate::Ended(end)) => {
                 tracing::warn!(run = %run.id, dataset = %run.dataset, "run cannot be fetched");
@@ -48,8 +63,18 @@ pub(crate) async fn dispatch(
             }
             Err(error) => {
                 // Back to the ledger at once; the next turn finds it.
-                let again = now.saturating_add(BUSY_PAUSE).unwrap_or(now).as_millisecond();
-                store.release(&run.workspace, &run.id, again, Some("could not be dispatched")).await?;
+                let again = now
+                    .saturating_add(BUSY_PAUSE)
+                    .unwrap_or(now)
+                    .as_millisecond();
+                store
+                    .release(
+                        &run.workspace,
+                        &run.id,
+                        again,
+                        Some("could not be dispatched"),
+                    )
+                    .await?;
                 return Err(error);
             }
         }
@@ -70,9 +95,15 @@ async fn send(store: &Store, bus: &Bus, run: &Run) -> Result<Fate, Error> {
 /// Builds the request for a run, or says why it can never be fetched as things stand.
 async fn request(store: &Store, run: &Run) -> Result<Result<SyncRequest, RunEnd>, Error> {
     let Some(dataset) = store.dataset(&run.workspace, &run.dataset).await? else {
-        return Ok(Err(refused("dataset.gone", "the dataset was deleted", None)));
+        return Ok(Err(refused(
+            "dataset.gone",
+            "the dataset was deleted",
+            None,
+        )));
     };
-    let stored = store.definition(&run.workspace, Kind::Connection, &run.connection).await?;
+    let stored = store
+        .definition(&run.workspace, Kind::Connection, &run.connection)
+        .await?;
     let Some(stored) = stored else {
         let text = format!("the connection `{}` was deleted", run.connection);
         return Ok(Err(refused("connection.missing", &text, Some(&text))));
@@ -80,13 +111,22 @@ async fn request(store: &Store, run: &Run) -> Result<Result<SyncRequest, RunEnd>
     let fetch = read_fetch(&dataset)?;
     let connection = match read_definition("connection", &stored.name, &stored.document)? {
         Definition::Connection(connection) => connection,
-        _ => return Ok(Err(refused("connection.missing", "it is no connection", None))),
+        _ => {
+            return Ok(Err(refused(
+                "connection.missing",
+                "it is no connection",
+                None,
+            )));
+        }
     };
     let secrets = match secrets(store, run, &connection).await? {
         Ok(secrets) => secrets,
         Err(end) => return Ok(Err(end)),
     };
-    let resume = run.resume.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let resume = run
+        .resume
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
     Ok(Ok(SyncRequest {
         workspace: run.workspace.clone(),
         dataset: run.dataset.clone(),
@@ -101,7 +141,11 @@ async fn request(store: &Store, run: &Run) -> Result<Result<SyncRequest, RunEnd>
         timezone: fetch.zone.clone().unwrap_or_else(|| "UTC".to_owned()),
         connection: Some(document(&Definition::Connection(connection)).into()),
         max_pages: fetch.request.max_pages,
-        request: Some(serde_json::to_value(&fetch.request).unwrap_or_default().into()),
+        request: Some(
+            serde_json::to_value(&fetch.request)
+                .unwrap_or_default()
+                .into(),
+        ),
         secrets,
         epoch: run.epoch,
         resume,
@@ -132,13 +176,19 @@ async fn secrets(
     run: &Run,
     connection: &Connection,
 ) -> Result<Result<Vec<wire::SealedSecret>, RunEnd>, Error> {
-    let names: Vec<String> =
-        connection.secrets().iter().map(|name| name.as_str().to_owned()).collect();
+    let names: Vec<String> = connection
+        .secrets()
+        .iter()
+        .map(|name| name.as_str().to_owned())
+        .collect();
     if names.is_empty() {
         return Ok(Ok(Vec::new()));
     }
     let found = store.sealed_secrets(&run.workspace, &names).await?;
-    if let Some(missing) = names.iter().find(|name| !found.iter().any(|one| one.name == **name)) {
+    if let Some(missing) = names
+        .iter()
+        .find(|name| !found.iter().any(|one| one.name == **name))
+    {
         let text = format!(
             "the secret `{missing}` of connection `{}` has no value yet: run `tidemark secret set {missing}`",
             connection.name.as_str()

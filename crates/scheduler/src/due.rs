@@ -21,13 +21,19 @@ pub(crate) async fn open_due(store: &Store, now: Timestamp) -> Result<(usize, bo
             Ok(Decision::Open(slot)) => slots.push(slot),
             Ok(Decision::Later(next)) => {
                 let next = next.map(Timestamp::as_millisecond);
-                store.set_next_due(&dataset.workspace, &dataset.id, next).await?;
+                store
+                    .set_next_due(&dataset.workspace, &dataset.id, next)
+                    .await?;
             }
             Err(Error::Unreadable(error)) => {
                 tracing::error!(dataset = %dataset.id, %error, "dataset cannot be planned");
-                store.set_next_due(&dataset.workspace, &dataset.id, None).await?;
+                store
+                    .set_next_due(&dataset.workspace, &dataset.id, None)
+                    .await?;
                 let reason = error.to_string();
-                store.set_attention(&dataset.workspace, &dataset.id, Some(&reason)).await?;
+                store
+                    .set_attention(&dataset.workspace, &dataset.id, Some(&reason))
+                    .await?;
             }
             Err(error) => return Err(error),
         }
@@ -44,18 +50,19 @@ enum Decision {
     Later(Option<Timestamp>),
 }
 
-async fn decide(
-    store: &Store,
-    dataset: &StoredDataset,
-    now: Timestamp,
-) -> Result<Decision, Error> {
+async fn decide(store: &Store, dataset: &StoredDataset, now: Timestamp) -> Result<Decision, Error> {
     let agenda = agenda_of(store, dataset).await?;
-    let due = dataset.next_due_at.map(instant).filter(|due| *due <= now && !dataset.replan);
+    let due = dataset
+        .next_due_at
+        .map(instant)
+        .filter(|due| *due <= now && !dataset.replan);
     let Some(due) = due else {
         // Definitions changed: planned again, and not fetched for that reason.
         return Ok(Decision::Later(agenda.next_after(now)));
     };
-    let first_sync = instant(dataset.created_at).saturating_add(FIRST_SYNC_AFTER).unwrap_or(now);
+    let first_sync = instant(dataset.created_at)
+        .saturating_add(FIRST_SYNC_AFTER)
+        .unwrap_or(now);
     if due <= first_sync {
         if dataset.last_success_at.is_some() {
             // Somebody synced it since it was made.
@@ -89,7 +96,11 @@ async fn decide(
 async fn agenda_of(store: &Store, dataset: &StoredDataset) -> Result<Agenda, Error> {
     let metrics = store.metrics_of(&dataset.workspace, &dataset.id).await?;
     let named = match &dataset.name {
-        Some(name) => store.definition(&dataset.workspace, Kind::Dataset, name).await?,
+        Some(name) => {
+            store
+                .definition(&dataset.workspace, Kind::Dataset, name)
+                .await?
+        }
         None => None,
     };
     let named = match named {
@@ -103,9 +114,12 @@ async fn agenda_of(store: &Store, dataset: &StoredDataset) -> Result<Agenda, Err
 }
 
 async fn connection_rests(store: &Store, dataset: &StoredDataset) -> Result<bool, Error> {
-    let connection =
-        store.definition(&dataset.workspace, Kind::Connection, &dataset.connection).await?;
-    let Some(stored) = connection else { return Ok(false) };
+    let connection = store
+        .definition(&dataset.workspace, Kind::Connection, &dataset.connection)
+        .await?;
+    let Some(stored) = connection else {
+        return Ok(false);
+    };
     let read = read_definition("connection", &stored.name, &stored.document)?;
     Ok(matches!(read, definition::Definition::Connection(connection) if connection.paused))
 }
@@ -119,5 +133,9 @@ fn stored_interval(interval: definition::Interval) -> store::Interval {
 
 /// Reads an instant of the store.
 pub(crate) fn instant(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
 }

@@ -31,7 +31,9 @@ impl Instruments {
                 .build(),
             brought_back: meter
                 .u64_counter("tidemark_scheduler_runs_brought_back")
-                .with_description("Runs whose request or pages were lost and that are fetched again")
+                .with_description(
+                    "Runs whose request or pages were lost and that are fetched again",
+                )
                 .build(),
             failed_turns: meter
                 .u64_counter("tidemark_scheduler_failed_turns")

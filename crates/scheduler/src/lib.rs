@@ -1,8 +1,4 @@
-//! Decides what is due, hands it out fairly, and heals what went missing.
-//!
-//! The scheduler reads definitions and the run ledger and publishes self-contained sync requests.
-//! Any number of replicas may run: slots are opened and runs are claimed in transactions of the
-//! store, and the store's clock decides what is due.
+#![doc = include_str!("../README.md")]
 
 mod agenda;
 mod config;
@@ -44,12 +40,19 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
         store,
         bus,
     };
-    let (due, dispatch, reconcile, sweep) =
-        (part.clone(), part.clone(), part.clone(), part);
-    context.tasks.spawn_essential("due", async move { due.due_loop().await });
-    context.tasks.spawn_essential("dispatch", async move { dispatch.dispatch_loop().await });
-    context.tasks.spawn_essential("reconcile", async move { reconcile.reconcile_loop().await });
-    context.tasks.spawn_essential("sweep", async move { sweep.sweep_loop().await });
+    let (due, dispatch, reconcile, sweep) = (part.clone(), part.clone(), part.clone(), part);
+    context
+        .tasks
+        .spawn_essential("due", async move { due.due_loop().await });
+    context
+        .tasks
+        .spawn_essential("dispatch", async move { dispatch.dispatch_loop().await });
+    context
+        .tasks
+        .spawn_essential("reconcile", async move { reconcile.reconcile_loop().await });
+    context
+        .tasks
+        .spawn_essential("sweep", async move { sweep.sweep_loop().await });
     Ok(())
 }
 
@@ -109,7 +112,10 @@ impl Turns {
             let age = oldest.map_or(0.0, |ms| (now.as_millisecond() - ms) as f64 / 1000.0);
             self.instruments.outbox_age.record(age, &[]);
             if age > STALE_OUTBOX {
-                tracing::error!(age_seconds = age, "announcements wait: is an evaluator running?");
+                tracing::error!(
+                    age_seconds = age,
+                    "announcements wait: is an evaluator running?"
+                );
             }
             Ok(())
         })

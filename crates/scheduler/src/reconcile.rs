@@ -37,9 +37,15 @@ pub(crate) async fn reconcile(
         if is_under_way(bus, &run).await? {
             continue;
         }
-        let again = now.saturating_add(pause(run.attempt)).unwrap_or(now).as_millisecond();
+        let again = now
+            .saturating_add(pause(run.attempt))
+            .unwrap_or(now)
+            .as_millisecond();
         let reason = Some("its request or pages were lost");
-        if store.release(&run.workspace, &run.id, again, reason).await? {
+        if store
+            .release(&run.workspace, &run.id, again, reason)
+            .await?
+        {
             tracing::warn!(run = %run.id, dataset = %run.dataset, attempt = run.attempt, "lost run is fetched again");
             brought_back += 1;
         }
@@ -56,16 +62,27 @@ async fn is_under_way(bus: &Bus, run: &Run) -> Result<bool, Error> {
         start: instant(window.start).to_string(),
         end: instant(window.end).to_string(),
     });
-    if bus.sync_waits(&run.workspace, &run.dataset, window.as_ref()).await? {
+    if bus
+        .sync_waits(&run.workspace, &run.dataset, window.as_ref())
+        .await?
+    {
         return Ok(true);
     }
-    Ok(bus.manifest_of(&run.workspace, &run.dataset, &run.id).await?.is_some())
+    Ok(bus
+        .manifest_of(&run.workspace, &run.dataset, &run.id)
+        .await?
+        .is_some())
 }
 
 /// The pause before a lost run goes again: 2 s, 4 s, 8 s … up to 10 minutes.
 fn pause(attempt: u32) -> SignedDuration {
-    let factor = 1_i32.checked_shl(attempt.saturating_sub(1).min(20)).unwrap_or(i32::MAX);
-    FIRST_PAUSE.checked_mul(factor).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+    let factor = 1_i32
+        .checked_shl(attempt.saturating_sub(1).min(20))
+        .unwrap_or(i32::MAX);
+    FIRST_PAUSE
+        .checked_mul(factor)
+        .unwrap_or(LONGEST_PAUSE)
+        .min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]

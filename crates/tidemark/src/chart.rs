@@ -5,8 +5,15 @@ const WIDTH: usize = 40;
 
 /// Draws one line for each `(label, value)`, bars from zero, negative values to the left of nothing.
 pub(crate) fn bars(points: &[(String, f64)]) -> Vec<String> {
-    let longest = points.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
-    let highest = points.iter().map(|(_, value)| value.abs()).fold(0.0_f64, f64::max);
+    let longest = points
+        .iter()
+        .map(|(label, _)| label.chars().count())
+        .max()
+        .unwrap_or(0);
+    let highest = points
+        .iter()
+        .map(|(_, value)| value.abs())
+        .fold(0.0_f64, f64::max);
     points
         .iter()
         .map(|(label, value)| format!("{label:<longest$}  {} {value}", bar(value.abs(), highest)))
@@ -19,9 +26,15 @@ fn bar(value: f64, highest: f64) -> String {
         return String::new();
     }
     let eighths = value / highest * (WIDTH * 8) as f64;
-    let whole = (1..=WIDTH).take_while(|n| (n * 8) as f64 <= eighths).count();
+    let whole = (1..=WIDTH)
+        .take_while(|n| (n * 8) as f64 <= eighths)
+        .count();
     let rest = eighths - (whole * 8) as f64;
-    let part = PARTS.iter().enumerate().take_while(|(n, _)| (n + 1) as f64 <= rest).last();
+    let part = PARTS
+        .iter()
+        .enumerate()
+        .take_while(|(n, _)| (n + 1) as f64 <= rest)
+        .last();
     let mut text = "█".repeat(whole);
     text.extend(part.map(|(_, c)| *c));
     if text.is_empty() && value > 0.0 {

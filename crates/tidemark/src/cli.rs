@@ -87,7 +87,12 @@ pub(crate) struct Remote {
     #[arg(long, env = "TIDEMARK_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Token; without it, the file that a local `standalone` keeps
-    #[arg(long, env = "TIDEMARK_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "TIDEMARK_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
     /// How answers are printed
     #[arg(short, long, value_enum, default_value_t)]
@@ -100,10 +105,20 @@ pub(crate) struct Standalone {
     #[arg(long, env = "TIDEMARK_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Where the HTTP API listens; port 0 takes a free one
-    #[arg(long, env = "TIDEMARK_LISTEN", default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "TIDEMARK_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "HOST:PORT"
+    )]
     pub(crate) listen: String,
     /// Allow fetching from this private address (HOST:PORT or CIDR); may be repeated
-    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    #[arg(
+        long = "allow-host",
+        env = "TIDEMARK_ALLOW_HOST",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
     pub(crate) allow_host: Vec<String>,
     /// Use a running NATS instead of starting one
     #[arg(long, env = "TIDEMARK_NATS", value_name = "URL")]
@@ -131,19 +146,39 @@ pub(crate) struct Demo {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Service {
     /// NATS servers
-    #[arg(long, env = "TIDEMARK_NATS", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
+    #[arg(
+        long,
+        env = "TIDEMARK_NATS",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL"
+    )]
     pub(crate) nats: String,
     /// The store: sqlite:PATH or postgres://… (the fetcher needs none)
-    #[arg(long, env = "TIDEMARK_STORE", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "TIDEMARK_STORE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub(crate) store: Option<String>,
     /// Where the gateway listens (gateway only)
     #[arg(long, env = "TIDEMARK_LISTEN", value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
     /// Allow fetching from this private address (HOST:PORT or CIDR); may be repeated
-    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    #[arg(
+        long = "allow-host",
+        env = "TIDEMARK_ALLOW_HOST",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
     pub(crate) allow_host: Vec<String>,
     /// Files with age identities that open secrets (fetcher only); may be repeated
-    #[arg(long = "secret-identity", env = "TIDEMARK_SECRET_IDENTITY", value_delimiter = ',', value_name = "FILE")]
+    #[arg(
+        long = "secret-identity",
+        env = "TIDEMARK_SECRET_IDENTITY",
+        value_delimiter = ',',
+        value_name = "FILE"
+    )]
     pub(crate) secret_identity: Vec<PathBuf>,
     /// The public key that secrets are sealed to (gateway only)
     #[arg(long, env = "TIDEMARK_SECRET_RECIPIENT", value_name = "age1…")]
@@ -158,7 +193,12 @@ pub(crate) struct Service {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Provision {
     /// NATS servers
-    #[arg(long, env = "TIDEMARK_NATS", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
+    #[arg(
+        long,
+        env = "TIDEMARK_NATS",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL"
+    )]
     pub(crate) nats: String,
     /// Copies of each stream in a NATS cluster
     #[arg(long, env = "TIDEMARK_NATS_REPLICAS", default_value_t = 1)]
@@ -219,7 +259,12 @@ pub(crate) struct Try {
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub(crate) header: Vec<String>,
     /// Allow this private address (HOST:PORT)
-    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    #[arg(
+        long = "allow-host",
+        env = "TIDEMARK_ALLOW_HOST",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
     pub(crate) allow_host: Vec<String>,
     #[command(flatten)]
     pub(crate) remote: Remote,
@@ -409,6 +454,11 @@ pub(crate) struct CheckUrl {
     /// The address
     pub(crate) address: String,
     /// Allow this private address (HOST:PORT or CIDR); may be repeated
-    #[arg(long = "allow-host", env = "TIDEMARK_ALLOW_HOST", value_delimiter = ',', value_name = "HOST:PORT")]
+    #[arg(
+        long = "allow-host",
+        env = "TIDEMARK_ALLOW_HOST",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
     pub(crate) allow_host: Vec<String>,
 }

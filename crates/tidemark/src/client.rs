@@ -58,7 +58,12 @@ impl Client {
             .connect_timeout(Duration::from_secs(5))
             .build()
             .context("cannot prepare an HTTP client")?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token, output: remote.output })
+        Ok(Self {
+            http,
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+            output: remote.output,
+        })
     }
 
     /// Where the gateway is.
@@ -68,7 +73,8 @@ impl Client {
 
     /// Reads `path` below `/api/v1`.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
-        self.send(self.request(Method::GET, path).query(query)).await
+        self.send(self.request(Method::GET, path).query(query))
+            .await
     }
 
     /// Sends JSON to `path` below `/api/v1`.
@@ -85,7 +91,8 @@ impl Client {
         text: String,
     ) -> Result<Value, Failure> {
         let request = self.request(Method::POST, path).query(query);
-        self.send(request.header("content-type", media_type).body(text)).await
+        self.send(request.header("content-type", media_type).body(text))
+            .await
     }
 
     /// Replaces what is at `path`.
@@ -109,7 +116,10 @@ impl Client {
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
             let status = response.status();
             let text = response.text().await.unwrap_or_default();
@@ -135,7 +145,9 @@ impl Client {
                         return Some((Err(failure), (bytes, buffer, true)));
                     }
                     match bytes.next().await? {
-                        Ok(part) => buffer.push_str(&String::from_utf8_lossy(&part).replace('\r', "")),
+                        Ok(part) => {
+                            buffer.push_str(&String::from_utf8_lossy(&part).replace('\r', ""))
+                        }
                         Err(error) => {
                             let failure = Failure::failed(format!(
                                 "the stream from the gateway broke: {}",
@@ -151,7 +163,9 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/api/v1{path}", self.url));
+        let request = self
+            .http
+            .request(method, format!("{}/api/v1{path}", self.url));
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -159,13 +173,15 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
-        let response =
-            request.timeout(TIMEOUT).send().await.map_err(|error| self.unreachable(&error))?;
-        let status = response.status();
-        let text = response
-            .text()
+        let response = request
+            .timeout(TIMEOUT)
+            .send()
             .await
-            .map_err(|error| Failure::failed(format!("the answer broke off: {}", error.without_url())))?;
+            .map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| {
+            Failure::failed(format!("the answer broke off: {}", error.without_url()))
+        })?;
         if !status.is_success() {
             if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
                 return Err(Failure::failed(format!(
@@ -195,7 +211,11 @@ impl Client {
 }
 
 fn parse_event(block: &str) -> Option<Event> {
-    let mut event = Event { id: None, name: "message".into(), data: String::new() };
+    let mut event = Event {
+        id: None,
+        name: "message".into(),
+        data: String::new(),
+    };
     for line in block.lines() {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -226,8 +246,12 @@ fn refusal(status: StatusCode, text: &str) -> Failure {
         lines.push(crate::output::problem_line(entry));
     }
     if lines.is_empty() {
-        let detail = field("detail").or(field("title")).unwrap_or("the gateway refused");
-        let code = field("code").map(|code| format!(" [{code}]")).unwrap_or_default();
+        let detail = field("detail")
+            .or(field("title"))
+            .unwrap_or("the gateway refused");
+        let code = field("code")
+            .map(|code| format!(" [{code}]"))
+            .unwrap_or_default();
         lines.push(format!("{detail}{code}"));
         if let Some(hint) = field("hint") {
             lines.push(format!("  {hint}"));
@@ -235,9 +259,9 @@ fn refusal(status: StatusCode, text: &str) -> Failure {
     }
     let text = lines.join("\n");
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
-            Failure::invalid(text)
-        }
+        StatusCode::BAD_REQUEST
+        | StatusCode::UNPROCESSABLE_ENTITY
+        | StatusCode::PAYLOAD_TOO_LARGE => Failure::invalid(text),
         _ => Failure::failed(text),
     }
 }
@@ -249,14 +273,23 @@ mod tests {
     #[test]
     fn an_event_is_read_from_its_lines() {
         let event = parse_event("id: 0-1\nevent: update\ndata: {\"a\":1}\n\n").unwrap();
-        assert_eq!((event.name.as_str(), event.data.as_str()), ("update", "{\"a\":1}"));
+        assert_eq!(
+            (event.name.as_str(), event.data.as_str()),
+            ("update", "{\"a\":1}")
+        );
         assert!(parse_event(": keep alive\n\n").is_none());
     }
 
     #[test]
     fn a_refused_definition_is_wrong_input() {
         let body = r#"{"detail":"no","code":"definition.invalid","problems":[]}"#;
-        assert_eq!(refusal(StatusCode::UNPROCESSABLE_ENTITY, body).exit_code(), 2);
-        assert_eq!(refusal(StatusCode::SERVICE_UNAVAILABLE, body).exit_code(), 1);
+        assert_eq!(
+            refusal(StatusCode::UNPROCESSABLE_ENTITY, body).exit_code(),
+            2
+        );
+        assert_eq!(
+            refusal(StatusCode::SERVICE_UNAVAILABLE, body).exit_code(),
+            1
+        );
     }
 }

@@ -40,15 +40,26 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
         ..service::config::ServiceArgs::default()
     };
     let _telemetry = serve::telemetry("demo", &logs)?;
-    let temporary = tempfile::Builder::new().prefix("tidemark-demo-").tempdir()?;
-    let data = arguments.data.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let temporary = tempfile::Builder::new()
+        .prefix("tidemark-demo-")
+        .tempdir()?;
+    let data = arguments
+        .data
+        .clone()
+        .unwrap_or_else(|| temporary.path().to_owned());
 
-    let config = sample_api::Config { latency: LATENCY, ..sample_api::Config::default() };
+    let config = sample_api::Config {
+        latency: LATENCY,
+        ..sample_api::Config::default()
+    };
     let secret = config.secret.clone();
     let sample = Server::start(config)
         .await
         .map_err(|error| Failure::failed(format!("the sample API cannot start: {error}")))?;
-    println!("sample API  {}  (10,000 subscribers and their purchases)", sample.url());
+    println!(
+        "sample API  {}  (10,000 subscribers and their purchases)",
+        sample.url()
+    );
 
     let standalone = cli::Standalone {
         data: Some(data),
@@ -94,18 +105,29 @@ async fn show(running: &Standalone, sample: &Server, secret: &str) -> Result<(),
     }
     let text = DEFINITIONS.replace("SAMPLE_API", &sample.url());
     let query = [("source", "demo.yaml".to_owned())];
-    client.post_text("/apply", &query, "application/yaml", text).await?;
+    client
+        .post_text("/apply", &query, "application/yaml", text)
+        .await?;
     println!();
     println!("first syncs:");
     for (metric, ..) in METRICS {
-        let accepted = client.post(&format!("/metrics/{metric}/sync"), &json!({})).await?;
+        let accepted = client
+            .post(&format!("/metrics/{metric}/sync"), &json!({}))
+            .await?;
         let done = follow(&client, metric, &accepted).await?;
         if cell(done.get("state")) != "final" {
             let reason = cell(done.pointer("/error/message"));
-            return Err(Failure::failed(format!("{metric} could not be synced: {reason}")));
+            return Err(Failure::failed(format!(
+                "{metric} could not be synced: {reason}"
+            )));
         }
         let field = |name: &str| cell(done.get(name));
-        println!("  {metric:22} {:>4} pages  {:>6} rows  {}", field("pages"), field("rows"), field("ended"));
+        println!(
+            "  {metric:22} {:>4} pages  {:>6} rows  {}",
+            field("pages"),
+            field("rows"),
+            field("ended")
+        );
     }
     println!();
     print_values(&client).await?;
@@ -119,9 +141,14 @@ async fn show(running: &Standalone, sample: &Server, secret: &str) -> Result<(),
 async fn print_values(client: &Client) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (metric, range, dimension) in METRICS {
-        let mut query = vec![("range", range.to_owned()), ("granularity", "all".to_owned())];
+        let mut query = vec![
+            ("range", range.to_owned()),
+            ("granularity", "all".to_owned()),
+        ];
         query.extend(dimension.map(|name| ("group_by", name.to_owned())));
-        let answer = client.get(&format!("/metrics/{metric}/series"), &query).await?;
+        let answer = client
+            .get(&format!("/metrics/{metric}/series"), &query)
+            .await?;
         for series in list(&answer, "series") {
             rows.push(vec![
                 cell(answer.get("title")),
@@ -136,14 +163,25 @@ async fn print_values(client: &Client) -> Result<(), Failure> {
 }
 
 async fn print_chart(client: &Client) -> Result<(), Failure> {
-    let query = [("range", "last_14_days".to_owned()), ("granularity", "day".to_owned())];
-    let answer = client.get("/metrics/new_subscribers/series", &query).await?;
+    let query = [
+        ("range", "last_14_days".to_owned()),
+        ("granularity", "day".to_owned()),
+    ];
+    let answer = client
+        .get("/metrics/new_subscribers/series", &query)
+        .await?;
     let points: Vec<(String, f64)> = list(&answer, "series")
         .iter()
         .flat_map(|series| list(series, "points"))
         .map(|point| {
             let day: String = cell(point.get("start")).chars().take(10).collect();
-            (day, point.get("value").and_then(Value::as_f64).unwrap_or_default())
+            (
+                day,
+                point
+                    .get("value")
+                    .and_then(Value::as_f64)
+                    .unwrap_or_default(),
+            )
         })
         .collect();
     println!("New subscribers, by day:");
@@ -154,15 +192,24 @@ async fn print_chart(client: &Client) -> Result<(), Failure> {
 }
 
 fn print_next_steps(running: &Standalone, sample: &Server, secret: &str) {
-    println!("HTTP API    {}  (routes at {}/docs)", running.url, running.url);
+    println!(
+        "HTTP API    {}  (routes at {}/docs)",
+        running.url, running.url
+    );
     println!("token       {}", running.token);
     println!("NATS        {}", running.nats_url);
     println!();
     println!("hear updates with any NATS client:");
-    println!("  nats --server {} subscribe 'tidemark.v1.default.update.>'", running.nats_url);
+    println!(
+        "  nats --server {} subscribe 'tidemark.v1.default.update.>'",
+        running.nats_url
+    );
     println!("ask, follow, or draft a metric of your own:");
     println!("  tidemark query new_subscribers --range last_7_days --group-by state");
     println!("  tidemark watch");
-    println!("  tidemark try '{}/v3/subscribers?api_secret={secret}'", sample.url());
+    println!(
+        "  tidemark try '{}/v3/subscribers?api_secret={secret}'",
+        sample.url()
+    );
     println!();
 }

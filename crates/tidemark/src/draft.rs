@@ -51,16 +51,29 @@ mod tests {
     use super::*;
     use definition::NothingKnown;
 
-    fn drafted(address: &str, headers: &[(String, String)], body: &Value, link: Option<&str>) -> String {
+    fn drafted(
+        address: &str,
+        headers: &[(String, String)],
+        body: &Value,
+        link: Option<&str>,
+    ) -> String {
         let url = Url::parse(address).unwrap();
-        draft(&Answer { url: &url, headers, body, link })
+        draft(&Answer {
+            url: &url,
+            headers,
+            body,
+            link,
+        })
     }
 
     fn check(text: &str) {
-        let bundle = definition::parse(text, "draft").unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+        let bundle = definition::parse(text, "draft")
+            .unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
         let problems = bundle.validate(&NothingKnown);
-        let errors: Vec<_> =
-            problems.iter().filter(|one| one.severity == definition::Severity::Error).collect();
+        let errors: Vec<_> = problems
+            .iter()
+            .filter(|one| one.severity == definition::Severity::Error)
+            .collect();
         assert!(errors.is_empty(), "{errors:?}\n{text}");
         assert!(expression::check_bundle(&bundle).is_empty(), "{text}");
     }
@@ -73,11 +86,23 @@ mod tests {
         };
         let body = serde_json::json!({ "total_subscribers": 3, "page": 1, "total_pages": 2,
             "subscribers": [record(1, "active"), record(2, "active"), record(3, "cancelled")] });
-        let text = drafted("https://api.example.com/v3/subscribers?api_secret=hush&sort=asc", &[], &body, None);
+        let text = drafted(
+            "https://api.example.com/v3/subscribers?api_secret=hush&sort=asc",
+            &[],
+            &body,
+            None,
+        );
         check(&text);
         assert!(!text.contains("hush"), "{text}");
-        for part in ["page: { param: page, total_pages: total_pages }", "records: subscribers", "date: created_at",
-            "state: state", "key: id", "secret: api_secret", "sort: \"asc\""] {
+        for part in [
+            "page: { param: page, total_pages: total_pages }",
+            "records: subscribers",
+            "date: created_at",
+            "state: state",
+            "key: id",
+            "secret: api_secret",
+            "sort: \"asc\"",
+        ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
         }
     }
@@ -95,7 +120,12 @@ mod tests {
         assert!(text.contains("next_url: { from: next_url }"), "{text}");
 
         let bare = serde_json::json!([{ "n": 1 }]);
-        let text = drafted("https://a.example.com/items", &[], &bare, Some("<https://a.example.com/items?page=2>; rel=\"next\""));
+        let text = drafted(
+            "https://a.example.com/items",
+            &[],
+            &bare,
+            Some("<https://a.example.com/items?page=2>; rel=\"next\""),
+        );
         check(&text);
         assert!(text.contains("pagination: link_header"), "{text}");
     }
@@ -107,6 +137,9 @@ mod tests {
         let text = drafted("http://127.0.0.1:3000/stats", &headers, &body, None);
         check(&text);
         assert!(!text.contains("hush"), "{text}");
-        assert!(text.contains("value: stats.sent") && text.contains("bearer:"), "{text}");
+        assert!(
+            text.contains("value: stats.sent") && text.contains("bearer:"),
+            "{text}"
+        );
     }
 }

@@ -12,17 +12,26 @@ pub(crate) struct Failure {
 impl Failure {
     /// The thing failed: exit code 1.
     pub(crate) fn failed(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 1 }
+        Self {
+            text: text.into(),
+            code: 1,
+        }
     }
 
     /// The input was wrong, such as an invalid definition: exit code 2.
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
-        Self { text: text.into(), code: 2 }
+        Self {
+            text: text.into(),
+            code: 2,
+        }
     }
 
     /// The thing failed and everything about it was said: exit code 1, no more text.
     pub(crate) fn said() -> Self {
-        Self { text: String::new(), code: 1 }
+        Self {
+            text: String::new(),
+            code: 1,
+        }
     }
 
     /// Whether there is something left to say.

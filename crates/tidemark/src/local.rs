@@ -36,7 +36,9 @@ impl Instance {
 
     /// Takes the instance back, unless another process has taken the address over.
     pub(crate) fn withdraw(&self) {
-        let Some(path) = folder().map(|folder| folder.join(file_name(&self.url))) else { return };
+        let Some(path) = folder().map(|folder| folder.join(file_name(&self.url))) else {
+            return;
+        };
         if read(&path).is_some_and(|found| found.pid == self.pid) {
             let _ = fs::remove_file(path);
         }
@@ -78,15 +80,19 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn base(variable: &str, below_home: &str) -> Option<PathBuf> {
-    let set = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = std::env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from);
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(below_home));
     Some(set.or_else(home)?.join("tidemark"))
 }
 
 fn file_name(url: &str) -> String {
     let address = url.trim_end_matches('/').rsplit('/').next().unwrap_or(url);
-    let safe: String =
-        address.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let safe: String = address
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
     format!("{safe}.json")
 }
 

@@ -50,7 +50,11 @@ impl NatsServer {
         let (watched, home) = (cancel.clone(), directory.to_owned());
         tasks.spawn(async move { supervise(child, binary, home, port, watched).await });
         tasks.close();
-        Ok(Self { url: format!("nats://127.0.0.1:{port}"), cancel, tasks })
+        Ok(Self {
+            url: format!("nats://127.0.0.1:{port}"),
+            cancel,
+            tasks,
+        })
     }
 
     /// Where clients connect.
@@ -73,7 +77,10 @@ fn find_binary() -> anyhow::Result<PathBuf> {
         if named.is_file() {
             return Ok(named);
         }
-        bail!("TIDEMARK_NATS_SERVER names {}, which is not a file", named.display());
+        bail!(
+            "TIDEMARK_NATS_SERVER names {}, which is not a file",
+            named.display()
+        );
     }
     let here = std::env::current_dir().ok();
     let binary = std::env::current_exe().ok();
@@ -108,7 +115,11 @@ async fn check_version(binary: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot run {}", binary.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let Some(version) = parse_version(&text) else {
-        bail!("{} does not say its version: {}", binary.display(), text.trim());
+        bail!(
+            "{} does not say its version: {}",
+            binary.display(),
+            text.trim()
+        );
     };
     if version < OLDEST {
         bail!(
@@ -137,7 +148,13 @@ fn free_port() -> anyhow::Result<u16> {
 fn spawn(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<Child> {
     let log = directory.join("nats-server.log");
     Command::new(binary)
-        .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream"])
+        .args([
+            "--addr",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--jetstream",
+        ])
         .arg("--store_dir")
         .arg(directory)
         .arg("--log")
@@ -212,7 +229,10 @@ async fn end(child: &mut Child) {
     if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
         terminate(pid);
     }
-    if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+    if tokio::time::timeout(STOP_TIMEOUT, child.wait())
+        .await
+        .is_err()
+    {
         let _ = child.kill().await;
     }
 }
@@ -225,8 +245,12 @@ fn terminate(pid: i32) {
 
 /// Ends a server that a killed predecessor left on the same store. Two of them would damage it.
 async fn end_leftover(directory: &Path) {
-    let Ok(text) = fs::read_to_string(directory.join("nats-server.pid")) else { return };
-    let Ok(pid) = text.trim().parse::<i32>() else { return };
+    let Ok(text) = fs::read_to_string(directory.join("nats-server.pid")) else {
+        return;
+    };
+    let Ok(pid) = text.trim().parse::<i32>() else {
+        return;
+    };
     let command_line = PathBuf::from(format!("/proc/{pid}/cmdline"));
     let ours = |bytes: Vec<u8>| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -235,7 +259,10 @@ async fn end_leftover(directory: &Path) {
     if !fs::read(&command_line).is_ok_and(ours) {
         return;
     }
-    tracing::warn!(pid, "ending a nats-server that an earlier process left behind");
+    tracing::warn!(
+        pid,
+        "ending a nats-server that an earlier process left behind"
+    );
     terminate(pid);
     let deadline = Instant::now() + STOP_TIMEOUT;
     while Instant::now() < deadline && fs::read(&command_line).is_ok_and(ours) {

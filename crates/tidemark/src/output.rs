@@ -7,12 +7,19 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = header.iter().map(|name| name.to_uppercase()).collect();
     let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();
     let width = |column: usize| {
-        all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        all.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let line = |row: &&Vec<String>| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         cells.join("  ").trim_end().to_owned()
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -23,7 +30,12 @@ pub(crate) fn csv(header: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
     let lines: Vec<String> = std::iter::once(&head)
         .chain(rows)
-        .map(|row| row.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(","))
+        .map(|row| {
+            row.iter()
+                .map(|cell| csv_cell(cell))
+                .collect::<Vec<_>>()
+                .join(",")
+        })
         .collect();
     lines.join("\r\n")
 }
@@ -54,7 +66,9 @@ pub(crate) fn cell(value: Option<&Value>) -> String {
 pub(crate) fn problem_line(problem: &Value) -> String {
     let text = |name: &str| cell(problem.get(name));
     let place = match (text("source"), text("line"), text("column")) {
-        (source, line, column) if !line.is_empty() && line != "0" => format!("{source}:{line}:{column}: "),
+        (source, line, column) if !line.is_empty() && line != "0" => {
+            format!("{source}:{line}:{column}: ")
+        }
         (source, ..) if !source.is_empty() => format!("{source}: "),
         _ => String::new(),
     };
@@ -70,7 +84,11 @@ pub(crate) fn problem_line(problem: &Value) -> String {
         hint if hint.is_empty() => String::new(),
         hint => format!("\n  hint: {hint}"),
     };
-    format!("{place}{severity}[{}]{path} {}{hint}", text("code"), text("message"))
+    format!(
+        "{place}{severity}[{}]{path} {}{hint}",
+        text("code"),
+        text("message")
+    )
 }
 
 #[cfg(test)]
@@ -79,8 +97,14 @@ mod tests {
 
     #[test]
     fn a_table_has_columns_as_wide_as_their_widest_cell() {
-        let rows = vec![vec!["münchen".to_owned(), "1".to_owned()], vec!["x".to_owned(), "22".to_owned()]];
-        assert_eq!(table(&["city", "n"], &rows), "CITY     N\nmünchen  1\nx        22");
+        let rows = vec![
+            vec!["münchen".to_owned(), "1".to_owned()],
+            vec!["x".to_owned(), "22".to_owned()],
+        ];
+        assert_eq!(
+            table(&["city", "n"], &rows),
+            "CITY     N\nmünchen  1\nx        22"
+        );
     }
 
     #[test]

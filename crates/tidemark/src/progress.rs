@@ -21,18 +21,33 @@ pub(crate) struct Progress {
 impl Progress {
     /// Begins to show.
     pub(crate) fn new(name: &str, is_terminal: bool) -> Self {
-        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if is_terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style = ProgressStyle::with_template("{prefix:24} {bar:30.cyan/blue} {msg}");
         if let Ok(style) = style {
             bar.set_style(style);
         }
         bar.set_prefix(name.to_owned());
-        Self { bar, name: name.to_owned(), is_terminal, began: Instant::now(), said: Mutex::new(None) }
+        Self {
+            bar,
+            name: name.to_owned(),
+            is_terminal,
+            began: Instant::now(),
+            said: Mutex::new(None),
+        }
     }
 
     /// Shows what was heard of the runs so far.
-    pub(crate) fn show<'a>(&self, heard: impl Iterator<Item = &'a Value>, ended: usize, runs: usize) {
+    pub(crate) fn show<'a>(
+        &self,
+        heard: impl Iterator<Item = &'a Value>,
+        ended: usize,
+        runs: usize,
+    ) {
         let (mut pages, mut stated, mut records) = (0, Some(0), 0);
         let mut any = false;
         for one in heard {
@@ -40,7 +55,9 @@ impl Progress {
             let number = |field: &str| one.get(field).and_then(Value::as_u64);
             pages += number("pages").unwrap_or_default();
             records += number("records").unwrap_or_default();
-            stated = stated.zip(number("stated_pages")).map(|(sum, more)| sum + more);
+            stated = stated
+                .zip(number("stated_pages"))
+                .map(|(sum, more)| sum + more);
         }
         if !any || pages == 0 {
             return;
@@ -49,8 +66,14 @@ impl Progress {
         self.bar.set_length(stated.unwrap_or(pages).max(pages));
         self.bar.set_position(pages);
         self.bar.set_message(text.clone());
-        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !self.is_terminal && said.is_none_or(|last| last.elapsed() >= LINES_EVERY) && ended < runs {
+        let mut said = self
+            .said
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !self.is_terminal
+            && said.is_none_or(|last| last.elapsed() >= LINES_EVERY)
+            && ended < runs
+        {
             *said = Some(Instant::now());
             eprintln!("{}: {text}", self.name);
         }
@@ -62,9 +85,22 @@ impl Progress {
     }
 }
 
-fn text(pages: u64, stated: Option<u64>, records: u64, ended: usize, runs: usize, took: Duration) -> String {
-    let of = stated.map(|stated| format!(" of {stated}")).unwrap_or_default();
+fn text(
+    pages: u64,
+    stated: Option<u64>,
+    records: u64,
+    ended: usize,
+    runs: usize,
+    took: Duration,
+) -> String {
+    let of = stated
+        .map(|stated| format!(" of {stated}"))
+        .unwrap_or_default();
     let rate = records as f64 / took.as_secs_f64().max(0.001);
-    let parts = if runs > 1 { format!(", {ended} of {runs} windows") } else { String::new() };
+    let parts = if runs > 1 {
+        format!(", {ended} of {runs} windows")
+    } else {
+        String::new()
+    };
     format!("{pages}{of} pages, {records} records, {rate:.0} records/s{parts}")
 }

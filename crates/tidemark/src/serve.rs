@@ -29,12 +29,17 @@ pub(crate) fn telemetry(
 /// How this binary starts its own expression workers.
 pub(crate) fn worker_program() -> anyhow::Result<evaluator::WorkerProgram> {
     let path = std::env::current_exe().context("this program does not know where it is")?;
-    Ok(evaluator::WorkerProgram { path, arguments: vec!["worker".into()] })
+    Ok(evaluator::WorkerProgram {
+        path,
+        arguments: vec!["worker".into()],
+    })
 }
 
 /// Connects to NATS as `name`.
 pub(crate) async fn connect(url: &str, name: &str) -> anyhow::Result<Bus> {
-    Bus::connect(BusConfig::new(url, name)).await.context("NATS cannot be used")
+    Bus::connect(BusConfig::new(url, name))
+        .await
+        .context("NATS cannot be used")
 }
 
 async fn open_store(arguments: &cli::Service) -> anyhow::Result<Store> {
@@ -46,7 +51,10 @@ async fn open_store(arguments: &cli::Service) -> anyhow::Result<Store> {
 }
 
 fn settings(arguments: &cli::Service) -> Settings {
-    Settings { probes: arguments.service.probes, drain: arguments.service.drain() }
+    Settings {
+        probes: arguments.service.probes,
+        drain: arguments.service.drain(),
+    }
 }
 
 /// Runs the scheduler.
@@ -64,7 +72,10 @@ pub(crate) async fn fetcher(arguments: cli::Service) -> Result<(), Failure> {
     let _telemetry = telemetry("fetcher", &arguments.service)?;
     let context = Context::new("fetcher", Shutdown::on_signals()?);
     let bus = connect(&arguments.nats, "tidemark-fetcher").await?;
-    let config = fetcher_config(&arguments.allow_host, identities(&arguments.secret_identity)?)?;
+    let config = fetcher_config(
+        &arguments.allow_host,
+        identities(&arguments.secret_identity)?,
+    )?;
     let start = |context| fetcher::run(config, context, bus);
     finish(service::run(context, settings(&arguments), start).await)
 }
@@ -112,7 +123,10 @@ pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
 /// Brings the store's tables up to date.
 pub(crate) async fn migrate(arguments: cli::Service) -> Result<(), Failure> {
     let store = open_store(&arguments).await?;
-    store.migrate().await.context("the store cannot be migrated")?;
+    store
+        .migrate()
+        .await
+        .context("the store cannot be migrated")?;
     store.close().await;
     println!("the store is up to date");
     Ok(())
@@ -121,12 +135,17 @@ pub(crate) async fn migrate(arguments: cli::Service) -> Result<(), Failure> {
 /// Creates or checks streams and consumers.
 pub(crate) async fn provision(arguments: cli::Provision) -> Result<(), Failure> {
     let bus = connect(&arguments.nats, "tidemark-provision").await?;
-    let provision = bus::Provision { replicas: arguments.replicas, ..bus::Provision::default() };
+    let provision = bus::Provision {
+        replicas: arguments.replicas,
+        ..bus::Provision::default()
+    };
     if arguments.check {
         bus.check().await.context("NATS is not provisioned")?;
         println!("streams and consumers are as they should be");
     } else {
-        bus.provision(&provision).await.context("NATS cannot be provisioned")?;
+        bus.provision(&provision)
+            .await
+            .context("NATS cannot be provisioned")?;
         println!("streams and consumers are ready");
     }
     Ok(())
@@ -134,10 +153,15 @@ pub(crate) async fn provision(arguments: cli::Provision) -> Result<(), Failure> 
 
 /// Makes `TIDEMARK_TOKEN` the first admin token, when there is no admin yet.
 async fn first_token(store: &Store) -> anyhow::Result<()> {
-    let Some(text) = std::env::var("TIDEMARK_TOKEN").ok().filter(|text| !text.is_empty()) else {
+    let Some(text) = std::env::var("TIDEMARK_TOKEN")
+        .ok()
+        .filter(|text| !text.is_empty())
+    else {
         return Ok(());
     };
-    first_admin(store, &text).await.context("the first token cannot be kept")?;
+    first_admin(store, &text)
+        .await
+        .context("the first token cannot be kept")?;
     Ok(())
 }
 
@@ -158,9 +182,14 @@ pub(crate) fn fetcher_config(
     allow_host: &[String],
     identities: Vec<Identity>,
 ) -> anyhow::Result<fetcher::Config> {
-    let mut config = fetcher::Config { identities, ..fetcher::Config::default() };
+    let mut config = fetcher::Config {
+        identities,
+        ..fetcher::Config::default()
+    };
     for text in allow_host.iter().filter(|text| !text.is_empty()) {
-        let allow = text.parse().map_err(|error| anyhow::anyhow!("--allow-host {text}: {error}"))?;
+        let allow = text
+            .parse()
+            .map_err(|error| anyhow::anyhow!("--allow-host {text}: {error}"))?;
         config.guard.allow.push(allow);
     }
     Ok(config)
@@ -179,10 +208,12 @@ fn identities(files: &[PathBuf]) -> anyhow::Result<Vec<Identity>> {
 
 /// Reads `HOST:PORT`.
 pub(crate) async fn resolve(text: &str) -> anyhow::Result<std::net::SocketAddr> {
-    let mut found = tokio::net::lookup_host(text)
-        .await
-        .with_context(|| format!("`{text}` is not an address to listen on, such as 127.0.0.1:8080"))?;
-    found.next().with_context(|| format!("`{text}` names no address"))
+    let mut found = tokio::net::lookup_host(text).await.with_context(|| {
+        format!("`{text}` is not an address to listen on, such as 127.0.0.1:8080")
+    })?;
+    found
+        .next()
+        .with_context(|| format!("`{text}` names no address"))
 }
 
 fn finish<E: std::error::Error + 'static>(

@@ -44,7 +44,11 @@ pub(crate) async fn run(arguments: cli::Standalone) -> Result<(), Failure> {
     let running = Standalone::start(&arguments, shutdown).await?;
     println!("nats: {}", running.nats_url);
     println!("ready: {}", running.url);
-    println!("token: {} (kept in {})", running.token, running.instance.token_file.display());
+    println!(
+        "token: {} (kept in {})",
+        running.token,
+        running.instance.token_file.display()
+    );
     running.shutdown.requested().await;
     running.stop().await;
     Ok(())
@@ -56,15 +60,20 @@ impl Standalone {
         arguments: &cli::Standalone,
         shutdown: Shutdown,
     ) -> anyhow::Result<Self> {
-        let data = arguments.data.clone().unwrap_or_else(local::default_data_directory);
+        let data = arguments
+            .data
+            .clone()
+            .unwrap_or_else(local::default_data_directory);
         fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
-        let data = data.canonicalize().with_context(|| format!("cannot use {}", data.display()))?;
+        let data = data
+            .canonicalize()
+            .with_context(|| format!("cannot use {}", data.display()))?;
         only_for_me(&data);
 
         let listen = serve::resolve(&arguments.listen).await?;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("cannot listen on {listen}: is something else using the port?"))?;
+        let listener = TcpListener::bind(listen).await.with_context(|| {
+            format!("cannot listen on {listen}: is something else using the port?")
+        })?;
         let address = listener.local_addr()?;
 
         let (nats, nats_url) = match &arguments.nats {
@@ -75,8 +84,15 @@ impl Standalone {
                 (Some(server), url)
             }
         };
-        let started =
-            start_services(arguments, &data, listener, address, &nats_url, shutdown.clone()).await;
+        let started = start_services(
+            arguments,
+            &data,
+            listener,
+            address,
+            &nats_url,
+            shutdown.clone(),
+        )
+        .await;
         let (context, store, token, token_file) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -98,7 +114,17 @@ impl Standalone {
             tracing::warn!("the command line will not find this instance by itself: {error:#}");
         }
         let drain = arguments.service.drain();
-        Ok(Self { url, nats_url, token, shutdown, context, nats, store, instance, drain })
+        Ok(Self {
+            url,
+            nats_url,
+            token,
+            shutdown,
+            context,
+            nats,
+            store,
+            instance,
+            drain,
+        })
     }
 
     /// Finishes what is in hand and ends everything, NATS last.
@@ -128,37 +154,67 @@ async fn start_services(
         .store
         .clone()
         .unwrap_or_else(|| format!("sqlite:{}", data.join("tidemark.db").display()));
-    let store = Store::open(&store_url).await.context("the store cannot be opened")?;
-    store.migrate().await.context("the store cannot be migrated")?;
+    let store = Store::open(&store_url)
+        .await
+        .context("the store cannot be opened")?;
+    store
+        .migrate()
+        .await
+        .context("the store cannot be migrated")?;
 
     let bus: Bus = serve::connect(nats_url, "tidemark-standalone").await?;
-    bus.provision(&bus::Provision::default()).await.context("NATS cannot be provisioned")?;
+    bus.provision(&bus::Provision::default())
+        .await
+        .context("NATS cannot be provisioned")?;
 
     let identities = Identity::load_or_create(&data.join("identity.txt"))
         .context("the key for secrets cannot be read or made")?;
-    let recipient =
-        identities.first().context("the identity file holds no key")?.recipient();
+    let recipient = identities
+        .first()
+        .context("the identity file holds no key")?
+        .recipient();
     let token_file = data.join("token");
     let token = admin_token(&store, &token_file).await?;
 
     let fetching = serve::fetcher_config(&arguments.allow_host, identities)?;
     let evaluating = evaluator::Config::new(serve::worker_program()?);
-    let mut serving = gateway::Config { listen: address, ..gateway::Config::default() };
+    let mut serving = gateway::Config {
+        listen: address,
+        ..gateway::Config::default()
+    };
     // There is no load balancer that would have to look away first.
     serving.limits.shutdown_notice = Duration::ZERO;
-    scheduler::run(scheduler::Config::default(), context.named("scheduler"), store.clone(), bus.clone())
-        .await
-        .context("the scheduler cannot start")?;
-    evaluator::run(evaluating, context.named("evaluator"), store.clone(), bus.clone())
-        .await
-        .context("the evaluator cannot start")?;
+    scheduler::run(
+        scheduler::Config::default(),
+        context.named("scheduler"),
+        store.clone(),
+        bus.clone(),
+    )
+    .await
+    .context("the scheduler cannot start")?;
+    evaluator::run(
+        evaluating,
+        context.named("evaluator"),
+        store.clone(),
+        bus.clone(),
+    )
+    .await
+    .context("the evaluator cannot start")?;
     fetcher::run(fetching, context.named("fetcher"), bus.clone())
         .await
         .context("the fetcher cannot start")?;
     let gateway_context = context.named("gateway");
     let gateway_store = store.clone();
     context.tasks.spawn_essential("gateway", async move {
-        gateway::run_on(listener, serving, gateway_context, gateway_store, bus, recipient).await;
+        gateway::run_on(
+            listener,
+            serving,
+            gateway_context,
+            gateway_store,
+            bus,
+            recipient,
+        )
+        .await;
     });
 
     let waiting = async {
@@ -167,7 +223,10 @@ async fn start_services(
         }
     };
     if tokio::time::timeout(READY_TIMEOUT, waiting).await.is_err() {
-        anyhow::bail!("not ready after {READY_TIMEOUT:?}: waiting for {:?}", context.readiness.waiting_for());
+        anyhow::bail!(
+            "not ready after {READY_TIMEOUT:?}: waiting for {:?}",
+            context.readiness.waiting_for()
+        );
     }
     Ok((context, store, token, token_file))
 }
@@ -175,10 +234,16 @@ async fn start_services(
 /// Returns the admin token: `TIDEMARK_TOKEN` when no admin exists yet, else the one in the data
 /// folder, else a new one that is kept there.
 async fn admin_token(store: &Store, file: &Path) -> anyhow::Result<String> {
-    let given = std::env::var("TIDEMARK_TOKEN").ok().filter(|text| !text.is_empty());
-    let kept = fs::read_to_string(file).ok().map(|text| text.trim().to_owned());
+    let given = std::env::var("TIDEMARK_TOKEN")
+        .ok()
+        .filter(|text| !text.is_empty());
+    let kept = fs::read_to_string(file)
+        .ok()
+        .map(|text| text.trim().to_owned());
     let text = given.or(kept).unwrap_or_else(gateway::generate_token);
-    let is_first = serve::first_admin(store, &text).await.context("the first token cannot be kept")?;
+    let is_first = serve::first_admin(store, &text)
+        .await
+        .context("the first token cannot be kept")?;
     if is_first || !file.exists() {
         write_private(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -188,7 +253,12 @@ async fn admin_token(store: &Store, file: &Path) -> anyhow::Result<String> {
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()

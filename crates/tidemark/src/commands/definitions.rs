@@ -12,7 +12,10 @@ use crate::failure::Failure;
 use crate::output::{self, cell};
 
 /// Problems that a lone file cannot help having: what it refers to may be applied already.
-const NEEDS_THE_STORE: &[&str] = &["definition.unknown_connection", "definition.unknown_dataset"];
+const NEEDS_THE_STORE: &[&str] = &[
+    "definition.unknown_connection",
+    "definition.unknown_dataset",
+];
 
 /// Checks definitions by themselves.
 pub(crate) fn validate(arguments: &Files) -> Done {
@@ -31,7 +34,10 @@ pub(crate) fn validate(arguments: &Files) -> Done {
     match arguments.output {
         Output::Json => {
             let list: Vec<Value> = problems.iter().map(problem_json).collect();
-            println!("{}", output::json(&serde_json::json!({ "valid": errors == 0, "problems": list })));
+            println!(
+                "{}",
+                output::json(&serde_json::json!({ "valid": errors == 0, "problems": list }))
+            );
         }
         Output::Table | Output::Csv => {
             for problem in &problems {
@@ -72,7 +78,11 @@ fn problem_json(problem: &Problem) -> Value {
 }
 
 fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
 }
 
 /// Applies files together, all or nothing.
@@ -97,9 +107,18 @@ pub(crate) async fn apply(arguments: &Apply) -> Done {
     }
     let rows: Vec<Vec<String>> = list(&answer, "definitions")
         .iter()
-        .map(|one| ["kind", "name", "outcome", "revision", "dataset"].map(|field| cell(one.get(field))).to_vec())
+        .map(|one| {
+            ["kind", "name", "outcome", "revision", "dataset"]
+                .map(|field| cell(one.get(field)))
+                .to_vec()
+        })
         .collect();
-    print_rows(client.output, &answer, &["kind", "name", "outcome", "revision", "dataset"], &rows);
+    print_rows(
+        client.output,
+        &answer,
+        &["kind", "name", "outcome", "revision", "dataset"],
+        &rows,
+    );
     Ok(())
 }
 
@@ -128,7 +147,11 @@ fn joined(files: &[std::path::PathBuf]) -> Result<String, Failure> {
 }
 
 fn name_of(path: &Path) -> String {
-    if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() }
+    if path.as_os_str() == "-" {
+        "stdin".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }
 
 /// Shows definitions of a kind, or one.
@@ -136,7 +159,9 @@ pub(crate) async fn get(arguments: &Get) -> Done {
     let client = Client::new(&arguments.remote)?;
     let kind = plural(&arguments.kind)?;
     if let Some(name) = &arguments.name {
-        let answer = client.get(&format!("/{kind}/{}", segment(name)?), &[]).await?;
+        let answer = client
+            .get(&format!("/{kind}/{}", segment(name)?), &[])
+            .await?;
         match client.output {
             Output::Json => println!("{}", output::json(&answer)),
             Output::Table | Output::Csv => print_one(&answer),
@@ -150,7 +175,10 @@ pub(crate) async fn get(arguments: &Get) -> Done {
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         let page = client.get(&format!("/{kind}"), &query).await?;
         items.extend(list(&page, "items").iter().cloned());
-        cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+        cursor = page
+            .get("next_cursor")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         if cursor.is_none() {
             break;
         }
@@ -167,8 +195,17 @@ pub(crate) async fn get(arguments: &Get) -> Done {
             row
         })
         .collect();
-    let third = if kind == "connections" { "base_url" } else { "dataset" };
-    print_rows(client.output, &Value::Array(items), &["name", "title", third, "updated_at"], &rows);
+    let third = if kind == "connections" {
+        "base_url"
+    } else {
+        "dataset"
+    };
+    print_rows(
+        client.output,
+        &Value::Array(items),
+        &["name", "title", third, "updated_at"],
+        &rows,
+    );
     Ok(())
 }
 
@@ -190,7 +227,9 @@ fn print_one(answer: &Value) {
 pub(crate) async fn delete(arguments: &Delete) -> Done {
     let client = Client::new(&arguments.remote)?;
     let kind = plural(&arguments.kind)?;
-    client.delete(&format!("/{kind}/{}", segment(&arguments.name)?)).await?;
+    client
+        .delete(&format!("/{kind}/{}", segment(&arguments.name)?))
+        .await?;
     println!("deleted {} {}", kind.trim_end_matches('s'), arguments.name);
     Ok(())
 }
@@ -205,18 +244,30 @@ pub(crate) fn connectors(arguments: &Connectors) -> Done {
     let all = connectors::all();
     if let Some(name) = &arguments.name {
         let Some(found) = all.iter().find(|one| one.name == *name) else {
-            return Err(Failure::invalid(format!("no connector `{name}`: run `tidemark connectors`")));
+            return Err(Failure::invalid(format!(
+                "no connector `{name}`: run `tidemark connectors`"
+            )));
         };
         println!("{}", output::json(&connector_json(found)));
         return Ok(());
     }
-    let rows: Vec<Vec<String>> =
-        all
-            .iter()
-            .map(|one| vec![one.name.clone(), one.title.clone(), one.connection.base_url.clone()])
-            .collect();
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .map(|one| {
+            vec![
+                one.name.clone(),
+                one.title.clone(),
+                one.connection.base_url.clone(),
+            ]
+        })
+        .collect();
     let values = Value::Array(all.iter().map(connector_json).collect());
-    print_rows(arguments.output, &values, &["name", "title", "base_url"], &rows);
+    print_rows(
+        arguments.output,
+        &values,
+        &["name", "title", "base_url"],
+        &rows,
+    );
     Ok(())
 }
 
@@ -241,7 +292,11 @@ fn plural(kind: &str) -> Result<&'static str, Failure> {
 
 /// A name as one segment of a path.
 pub(crate) fn segment(name: &str) -> Result<&str, Failure> {
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+    if name.is_empty()
+        || !name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    {
         return Err(Failure::invalid(format!(
             "`{name}` is no name: names are lower-case letters, digits and _"
         )));
@@ -251,7 +306,10 @@ pub(crate) fn segment(name: &str) -> Result<&str, Failure> {
 
 /// The array under `field`, or none.
 pub(crate) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// Prints an answer as the caller wants it.

@@ -11,10 +11,8 @@ use crate::output;
 
 /// Evaluates an expression and prints what the engine returns, or the rows.
 pub(crate) fn eval(arguments: &Eval) -> Done {
-    let checked = expression::check(&arguments.expression).map_err(|problem| {
-        let place = format!("line {}, column {}", problem.line, problem.column);
-        Failure::invalid(format!("{} [{}] at {place}", problem.message, problem.code))
-    })?;
+    let checked = expression::check(&arguments.expression)
+        .map_err(|problem| Failure::invalid(format!("{} [{}]", problem.message, problem.code)))?;
     let bytes = read_stdin()?;
     let now = Timestamp::now();
     if arguments.rows {
@@ -30,18 +28,34 @@ pub(crate) fn eval(arguments: &Eval) -> Done {
 }
 
 fn rows(text: &str, bytes: &[u8], now: Timestamp) -> Done {
-    let task = Task { id: 0, expression: text.to_owned(), whole_run: false, reading: Reading::default() };
+    let task = Task {
+        id: 0,
+        expression: text.to_owned(),
+        whole_run: false,
+        reading: Reading::default(),
+    };
     let limits = expression::budget::Limits::default();
     let (mut evaluator, problems) = Evaluator::new(vec![task], &RunContext::default(), limits);
     if let Some((_, problem)) = problems.first() {
-        return Err(Failure::invalid(format!("{} [{}]", problem.message, problem.code)));
+        return Err(Failure::invalid(format!(
+            "{} [{}]",
+            problem.message, problem.code
+        )));
     }
-    let page = Page { bytes, number: 1, first: true, fetched_at: now };
+    let page = Page {
+        bytes,
+        number: 1,
+        first: true,
+        fetched_at: now,
+    };
     let Some(result) = evaluator.eval_page(&page).pop() else {
         return Err(Failure::failed("the expression was not evaluated"));
     };
     if let Some(error) = result.error {
-        return Err(Failure::failed(format!("{} [{}]", error.message, error.code)));
+        return Err(Failure::failed(format!(
+            "{} [{}]",
+            error.message, error.code
+        )));
     }
     let rows: Vec<serde_json::Value> = result
         .rows
@@ -72,7 +86,8 @@ fn rows(text: &str, bytes: &[u8], now: Timestamp) -> Done {
         .iter()
         .map(|row| json!({ "index": row.index, "code": row.code, "reason": row.reason, "sample": row.sample }))
         .collect();
-    let answer = json!({ "rows": rows, "rejected_count": result.rejected_count, "rejected": rejected });
+    let answer =
+        json!({ "rows": rows, "rejected_count": result.rejected_count, "rejected": rejected });
     println!("{}", output::json(&answer));
     Ok(())
 }

@@ -33,7 +33,10 @@ pub(crate) fn read_input(path: &Path) -> Result<String, Failure> {
 /// Reads all of stdin, within bounds.
 pub(crate) fn read_stdin() -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes)?;
+    std::io::stdin()
+        .lock()
+        .take(MAX_INPUT + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_INPUT {
         return Err(Failure::invalid("stdin holds more than 64 MiB"));
     }

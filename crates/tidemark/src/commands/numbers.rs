@@ -28,12 +28,16 @@ pub(crate) async fn query(arguments: &Query) -> Done {
     }
     for filter in &arguments.filter {
         let Some((dimension, members)) = filter.split_once('=') else {
-            return Err(Failure::invalid(format!("`--where {filter}` is not DIMENSION=MEMBERS")));
+            return Err(Failure::invalid(format!(
+                "`--where {filter}` is not DIMENSION=MEMBERS"
+            )));
         };
         query.push((format!("where.{dimension}"), members.to_owned()));
     }
-    let query: Vec<(&str, String)> =
-        query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let query: Vec<(&str, String)> = query
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
     let path = format!("/metrics/{}/series", segment(&arguments.name)?);
     let answer = client.get(&path, &query).await?;
     match client.output {
@@ -47,7 +51,11 @@ pub(crate) async fn query(arguments: &Query) -> Done {
             let (header, rows) = rows(&answer);
             let header: Vec<&str> = header.iter().map(String::as_str).collect();
             if rows.is_empty() {
-                println!("no points between {} and {}", cell(answer.get("from")), cell(answer.get("to")));
+                println!(
+                    "no points between {} and {}",
+                    cell(answer.get("from")),
+                    cell(answer.get("to"))
+                );
             } else {
                 println!("{}", output::table(&header, &rows));
             }
@@ -66,13 +74,20 @@ pub(crate) async fn query(arguments: &Query) -> Done {
 fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
     let mut dimensions: Vec<String> = Vec::new();
     for series in list(answer, "series") {
-        for name in series.get("dimensions").and_then(Value::as_object).into_iter().flatten() {
+        for name in series
+            .get("dimensions")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             if !dimensions.contains(name.0) {
                 dimensions.push(name.0.clone());
             }
         }
     }
-    let has_unit = list(answer, "series").iter().any(|series| !cell(series.get("unit")).is_empty());
+    let has_unit = list(answer, "series")
+        .iter()
+        .any(|series| !cell(series.get("unit")).is_empty());
     let mut header = vec!["start".to_owned()];
     header.extend(dimensions.iter().cloned());
     if has_unit {
@@ -83,13 +98,21 @@ fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
     for series in list(answer, "series") {
         for point in list(series, "points") {
             let mut row = vec![cell(point.get("start"))];
-            row.extend(dimensions.iter().map(|name| cell(series.pointer(&format!("/dimensions/{name}")))));
+            row.extend(
+                dimensions
+                    .iter()
+                    .map(|name| cell(series.pointer(&format!("/dimensions/{name}")))),
+            );
             if has_unit {
                 row.push(cell(series.get("unit")));
             }
             row.push(cell(point.get("value")));
             row.push(cell(point.get("count")));
-            row.push(if cell(point.get("partial")) == "true" { "partial".into() } else { String::new() });
+            row.push(if cell(point.get("partial")) == "true" {
+                "partial".into()
+            } else {
+                String::new()
+            });
             rows.push(row);
         }
     }
@@ -106,5 +129,9 @@ pub(crate) fn name_of(series: &Value) -> String {
         .map(|(name, text)| format!("{name}={}", cell(Some(text))))
         .collect();
     parts.extend(Some(cell(series.get("unit"))).filter(|unit| !unit.is_empty()));
-    if parts.is_empty() { "all".to_owned() } else { parts.join(" ") }
+    if parts.is_empty() {
+        "all".to_owned()
+    } else {
+        parts.join(" ")
+    }
 }

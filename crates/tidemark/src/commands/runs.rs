@@ -44,11 +44,15 @@ pub(crate) async fn backfill(arguments: &Backfill) -> Done {
 pub(crate) async fn recompute(arguments: &Named) -> Done {
     let client = Client::new(&arguments.remote)?;
     let name = segment(&arguments.name)?;
-    let accepted = client.post(&format!("/metrics/{name}/recompute"), &json!({})).await?;
+    let accepted = client
+        .post(&format!("/metrics/{name}/recompute"), &json!({}))
+        .await?;
     match client.output {
         Output::Json => println!("{}", crate::output::json(&accepted)),
         Output::Table | Output::Csv => {
-            println!("{name} is recomputed from its kept pages; follow it with `tidemark watch {name}`");
+            println!(
+                "{name} is recomputed from its kept pages; follow it with `tidemark watch {name}`"
+            );
         }
     }
     Ok(())
@@ -58,12 +62,28 @@ pub(crate) async fn recompute(arguments: &Named) -> Done {
 pub(crate) async fn runs(arguments: &Runs) -> Done {
     let client = Client::new(&arguments.remote)?;
     let path = format!("/metrics/{}/runs", segment(&arguments.name)?);
-    let answer = client.get(&path, &[("limit", arguments.limit.to_string())]).await?;
-    let header = ["id", "kind", "state", "ended", "pages", "rows", "rejected", "partial", "created_at", "error"];
+    let answer = client
+        .get(&path, &[("limit", arguments.limit.to_string())])
+        .await?;
+    let header = [
+        "id",
+        "kind",
+        "state",
+        "ended",
+        "pages",
+        "rows",
+        "rejected",
+        "partial",
+        "created_at",
+        "error",
+    ];
     let rows: Vec<Vec<String>> = list(&answer, "items")
         .iter()
         .map(|run| {
-            let mut row: Vec<String> = header[..9].iter().map(|field| cell(run.get(*field))).collect();
+            let mut row: Vec<String> = header[..9]
+                .iter()
+                .map(|field| cell(run.get(*field)))
+                .collect();
             row.push(cell(run.pointer("/error/message")));
             row
         })
@@ -81,7 +101,10 @@ async fn follow_or_tell(client: &Client, metric: &str, accepted: &Value, wait: b
         Output::Json => println!("{}", crate::output::json(accepted)),
         Output::Table | Output::Csv => {
             for run in list(accepted, "runs") {
-                let joined = run.get("joined").and_then(Value::as_bool).unwrap_or_default();
+                let joined = run
+                    .get("joined")
+                    .and_then(Value::as_bool)
+                    .unwrap_or_default();
                 let note = if joined { " (was open already)" } else { "" };
                 println!("{}{note}", cell(run.get("run")));
             }
@@ -97,7 +120,11 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
         Output::Json => println!("{}", crate::output::json(summary)),
         Output::Table | Output::Csv if is_final => {
             let field = |name: &str| cell(summary.get(name));
-            let partial = if field("partial") == "true" { ", partial: more was there" } else { "" };
+            let partial = if field("partial") == "true" {
+                ", partial: more was there"
+            } else {
+                ""
+            };
             println!(
                 "{metric}: {} rows from {} pages, {} rejected ({}{partial})",
                 field("rows"),
@@ -120,12 +147,24 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
 }
 
 /// Waits until every accepted run has ended, showing progress, and sums up what came of them.
-pub(crate) async fn follow(client: &Client, metric: &str, accepted: &Value) -> Result<Value, Failure> {
-    let ids: Vec<String> = list(accepted, "runs").iter().map(|run| cell(run.get("run"))).collect();
-    let progress = Progress::new(metric, client.output != Output::Json && std::io::stderr().is_terminal());
+pub(crate) async fn follow(
+    client: &Client,
+    metric: &str,
+    accepted: &Value,
+) -> Result<Value, Failure> {
+    let ids: Vec<String> = list(accepted, "runs")
+        .iter()
+        .map(|run| cell(run.get("run")))
+        .collect();
+    let progress = Progress::new(
+        metric,
+        client.output != Output::Json && std::io::stderr().is_terminal(),
+    );
     let heard: Arc<Mutex<BTreeMap<String, Value>>> = Arc::default();
-    let listeners: Vec<_> =
-        ids.iter().map(|id| tokio::spawn(listen(client.clone(), id.clone(), Arc::clone(&heard)))).collect();
+    let listeners: Vec<_> = ids
+        .iter()
+        .map(|id| tokio::spawn(listen(client.clone(), id.clone(), Arc::clone(&heard))))
+        .collect();
     let began = Instant::now();
     let mut ended: BTreeMap<&str, Value> = BTreeMap::new();
     while ended.len() < ids.len() {
@@ -134,7 +173,11 @@ pub(crate) async fn follow(client: &Client, metric: &str, accepted: &Value) -> R
                 continue;
             }
             let run = client.get(&format!("/runs/{}", segment(id)?), &[]).await?;
-            if run.get("is_ended").and_then(Value::as_bool).unwrap_or_default() {
+            if run
+                .get("is_ended")
+                .and_then(Value::as_bool)
+                .unwrap_or_default()
+            {
                 ended.insert(id, run);
             }
         }
@@ -146,9 +189,16 @@ pub(crate) async fn follow(client: &Client, metric: &str, accepted: &Value) -> R
             break;
         }
         if began.elapsed() > WAIT_LIMIT {
-            return Err(Failure::failed("the run goes on; waiting for it ended after an hour"));
+            return Err(Failure::failed(
+                "the run goes on; waiting for it ended after an hour",
+            ));
         }
-        sleep(if began.elapsed() < Duration::from_secs(2) { FIRST_LOOKS } else { LATER_LOOKS }).await;
+        sleep(if began.elapsed() < Duration::from_secs(2) {
+            FIRST_LOOKS
+        } else {
+            LATER_LOOKS
+        })
+        .await;
     }
     listeners.iter().for_each(tokio::task::JoinHandle::abort);
     progress.finish();
@@ -158,10 +208,18 @@ pub(crate) async fn follow(client: &Client, metric: &str, accepted: &Value) -> R
 
 /// Hears a run's progress, as long as there is any.
 async fn listen(client: Client, run: String, heard: Arc<Mutex<BTreeMap<String, Value>>>) {
-    let Ok(mut events) = client.events(&format!("/runs/{run}/events"), &[], None).await else { return };
+    let Ok(mut events) = client
+        .events(&format!("/runs/{run}/events"), &[], None)
+        .await
+    else {
+        return;
+    };
     while let Some(Ok(event)) = events.next().await {
         if let Ok(progress) = serde_json::from_str(&event.data) {
-            heard.lock().unwrap_or_else(PoisonError::into_inner).insert(run.clone(), progress);
+            heard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(run.clone(), progress);
         }
     }
 }
@@ -176,8 +234,13 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
     let number = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or_default();
     for run in runs {
         pages += number(run.get("pages"));
-        partial |= run.get("partial").and_then(Value::as_bool).unwrap_or_default();
-        let outcome = list(run, "metrics").iter().find(|one| cell(one.get("metric")) == metric);
+        partial |= run
+            .get("partial")
+            .and_then(Value::as_bool)
+            .unwrap_or_default();
+        let outcome = list(run, "metrics")
+            .iter()
+            .find(|one| cell(one.get("metric")) == metric);
         rows += number(outcome.and_then(|one| one.get("rows")));
         rejected += number(outcome.and_then(|one| one.get("rejected")));
         if total["run"].is_null() {
@@ -187,8 +250,12 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
         let applied = outcome.is_none_or(|one| cell(one.get("outcome")) == "applied");
         if cell(run.get("state")) != "final" || !applied {
             total["state"] = "failed".into();
-            let own = outcome.and_then(|one| one.get("error")).filter(|error| !error.is_null());
-            let error = own.or_else(|| run.get("error")).filter(|error| !error.is_null());
+            let own = outcome
+                .and_then(|one| one.get("error"))
+                .filter(|error| !error.is_null());
+            let error = own
+                .or_else(|| run.get("error"))
+                .filter(|error| !error.is_null());
             if total["error"].is_null() {
                 total["error"] = error.cloned().unwrap_or_else(|| {
                     let state = cell(run.get("state"));

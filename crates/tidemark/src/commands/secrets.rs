@@ -15,7 +15,11 @@ const MAX_VALUE: usize = 64 * 1024;
 /// Sets, lists or deletes secrets.
 pub(crate) async fn secret(action: &SecretAction) -> Done {
     match action {
-        SecretAction::Set { name, origin, remote } => {
+        SecretAction::Set {
+            name,
+            origin,
+            remote,
+        } => {
             let client = Client::new(remote)?;
             let name = segment(name)?;
             let mut value = String::from_utf8(read_stdin()?)
@@ -37,8 +41,10 @@ pub(crate) async fn secret(action: &SecretAction) -> Done {
                 body["origins"] = json!(origin);
             }
             let kept = client.put(&format!("/secrets/{name}"), &body).await?;
-            let origins: Vec<String> =
-                list(&kept, "origins").iter().map(|origin| cell(Some(origin))).collect();
+            let origins: Vec<String> = list(&kept, "origins")
+                .iter()
+                .map(|origin| cell(Some(origin)))
+                .collect();
             let place = if origins.is_empty() {
                 "the first connection that uses it".to_owned()
             } else {
@@ -52,16 +58,30 @@ pub(crate) async fn secret(action: &SecretAction) -> Done {
             let rows: Vec<Vec<String>> = list(&answer, "items")
                 .iter()
                 .map(|one| {
-                    let origins: Vec<String> =
-                        list(one, "origins").iter().map(|origin| cell(Some(origin))).collect();
-                    vec![cell(one.get("name")), cell(one.get("version")), origins.join(" "), cell(one.get("updated_at"))]
+                    let origins: Vec<String> = list(one, "origins")
+                        .iter()
+                        .map(|origin| cell(Some(origin)))
+                        .collect();
+                    vec![
+                        cell(one.get("name")),
+                        cell(one.get("version")),
+                        origins.join(" "),
+                        cell(one.get("updated_at")),
+                    ]
                 })
                 .collect();
-            print_rows(client.output, &answer, &["name", "version", "origins", "updated_at"], &rows);
+            print_rows(
+                client.output,
+                &answer,
+                &["name", "version", "origins", "updated_at"],
+                &rows,
+            );
         }
         SecretAction::Delete { name, remote } => {
             let client = Client::new(remote)?;
-            client.delete(&format!("/secrets/{}", segment(name)?)).await?;
+            client
+                .delete(&format!("/secrets/{}", segment(name)?))
+                .await?;
             println!("deleted secret {name}");
         }
     }

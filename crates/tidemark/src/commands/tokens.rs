@@ -15,7 +15,12 @@ use crate::output::cell;
 /// Makes, lists or revokes tokens.
 pub(crate) async fn token(action: &TokenAction) -> Done {
     match action {
-        TokenAction::Create { role, name, expires, remote } => {
+        TokenAction::Create {
+            role,
+            name,
+            expires,
+            remote,
+        } => {
             let client = Client::new(remote)?;
             let mut body = json!({ "role": role, "name": name });
             if let Some(expires) = expires {
@@ -26,14 +31,24 @@ pub(crate) async fn token(action: &TokenAction) -> Done {
                 Output::Json => println!("{}", crate::output::json(&made)),
                 Output::Table | Output::Csv => {
                     println!("{}", cell(made.get("value")));
-                    eprintln!("this is shown once; revoke it with `tidemark token revoke {}`", cell(made.get("id")));
+                    eprintln!(
+                        "this is shown once; revoke it with `tidemark token revoke {}`",
+                        cell(made.get("id"))
+                    );
                 }
             }
         }
         TokenAction::List { remote } => {
             let client = Client::new(remote)?;
             let answer = client.get("/tokens", &[]).await?;
-            let header = ["id", "name", "role", "created_at", "expires_at", "last_used_at"];
+            let header = [
+                "id",
+                "name",
+                "role",
+                "created_at",
+                "expires_at",
+                "last_used_at",
+            ];
             let rows: Vec<Vec<String>> = list(&answer, "items")
                 .iter()
                 .map(|one| header.iter().map(|field| cell(one.get(*field))).collect())
@@ -55,10 +70,16 @@ fn expiry(text: &str) -> Result<String, Failure> {
         return Ok(at.to_string());
     }
     let span = Span::parse(text).map_err(|error| {
-        Failure::invalid(format!("`--expires {text}` is neither a span such as 30d nor an instant: {error}"))
+        Failure::invalid(format!(
+            "`--expires {text}` is neither a span such as 30d nor an instant: {error}"
+        ))
     })?;
     let now = Timestamp::now().to_zoned(TimeZone::UTC);
-    let length = now.timestamp().duration_since(span.before(&now).timestamp());
+    let length = now
+        .timestamp()
+        .duration_since(span.before(&now).timestamp());
     let end = now.timestamp().saturating_add(length);
-    Ok(end.map_err(|error| Failure::invalid(error.to_string()))?.to_string())
+    Ok(end
+        .map_err(|error| Failure::invalid(error.to_string()))?
+        .to_string())
 }

@@ -46,7 +46,9 @@ pub(crate) async fn watch(arguments: &Watch) -> Done {
 }
 
 fn print(output: Output, data: &str) {
-    let Ok(update) = serde_json::from_str::<Value>(data) else { return };
+    let Ok(update) = serde_json::from_str::<Value>(data) else {
+        return;
+    };
     if output == Output::Json {
         println!("{update}");
         return;
@@ -56,10 +58,18 @@ fn print(output: Output, data: &str) {
         let series = super::numbers::name_of(change);
         let (start, value) = (cell(change.get("start")), cell(change.get("value")));
         let previous = cell(change.get("previous"));
-        let before = if previous.is_empty() { String::new() } else { format!(" (was {previous})") };
+        let before = if previous.is_empty() {
+            String::new()
+        } else {
+            format!(" (was {previous})")
+        };
         println!("{metric} v{version} {start} {series}: {value}{before}");
     }
-    if update.get("truncated").and_then(Value::as_bool).unwrap_or_default() {
+    if update
+        .get("truncated")
+        .and_then(Value::as_bool)
+        .unwrap_or_default()
+    {
         println!("{metric} v{version}: and more; query it");
     }
 }

@@ -40,10 +40,17 @@ impl Findings {
     pub(crate) fn of(answer: &Answer<'_>) -> Self {
         let mut found = Self::default();
         if let Some((path, records)) = largest_list(answer.body, &mut Vec::new(), 0) {
-            found.records = Some(if path.is_empty() { "$".into() } else { field_path(path.iter().map(String::as_str)) });
+            found.records = Some(if path.is_empty() {
+                "$".into()
+            } else {
+                field_path(path.iter().map(String::as_str))
+            });
             found.count = records.len();
-            let records: Vec<&Map<String, Value>> =
-                records.iter().take(LOOKED_AT).filter_map(Value::as_object).collect();
+            let records: Vec<&Map<String, Value>> = records
+                .iter()
+                .take(LOOKED_AT)
+                .filter_map(Value::as_object)
+                .collect();
             found.look_at_records(&records);
         } else if let Value::Object(fields) = answer.body {
             numbers(fields, &mut Vec::new(), &mut found.values);
@@ -55,8 +62,15 @@ impl Findings {
     fn look_at_records(&mut self, records: &[&Map<String, Value>]) {
         let Some(first) = records.first() else { return };
         for name in first.keys() {
-            let values: Vec<&Value> = records.iter().filter_map(|record| record.get(name)).collect();
-            let present: Vec<&Value> = values.iter().copied().filter(|value| !value.is_null()).collect();
+            let values: Vec<&Value> = records
+                .iter()
+                .filter_map(|record| record.get(name))
+                .collect();
+            let present: Vec<&Value> = values
+                .iter()
+                .copied()
+                .filter(|value| !value.is_null())
+                .collect();
             let path = field_path([name.as_str()]);
             if present.is_empty() {
                 continue;
@@ -64,19 +78,29 @@ impl Findings {
             let different: HashSet<String> = present.iter().map(ToString::to_string).collect();
             let is_unique = different.len() == records.len();
             if let Some(format) = date_format(name, &present) {
-                let better = self.date.as_ref().is_none_or(|(old, _)| date_rank(&path) < date_rank(old));
+                let better = self
+                    .date
+                    .as_ref()
+                    .is_none_or(|(old, _)| date_rank(&path) < date_rank(old));
                 if better {
                     self.date = Some((path, format));
                 }
             } else if is_id(name) {
-                if is_unique && present.iter().all(|value| value.is_string() || value.is_number()) && self.key.is_none() {
+                if is_unique
+                    && present
+                        .iter()
+                        .all(|value| value.is_string() || value.is_number())
+                    && self.key.is_none()
+                {
                     self.key = Some(path);
                 }
             } else if name.eq_ignore_ascii_case("currency") {
                 self.unit = Some(path);
             } else if present.iter().all(|value| value.is_number()) {
                 self.values.push(path);
-            } else if present.iter().all(|value| value.is_string() || value.is_boolean())
+            } else if present
+                .iter()
+                .all(|value| value.is_string() || value.is_boolean())
                 && different.len() <= MEMBERS
                 && (different.len() * 2 <= records.len().max(2) || present[0].is_boolean())
                 && !name.contains("email")
@@ -86,7 +110,8 @@ impl Findings {
             }
         }
         self.values.sort_by_key(|path| value_rank(path));
-        self.dimensions.sort_by_key(|(path, _)| dimension_rank(path));
+        self.dimensions
+            .sort_by_key(|(path, _)| dimension_rank(path));
     }
 
     /// What was found, for people.
@@ -104,7 +129,9 @@ impl Findings {
             lines.push(format!("date: {path} ({})", format.unwrap_or("iso")));
         }
         for (path, members) in self.dimensions.iter().take(8) {
-            lines.push(format!("dimension: {path} ({members} different on this page)"));
+            lines.push(format!(
+                "dimension: {path} ({members} different on this page)"
+            ));
         }
         if let Some(key) = &self.key {
             lines.push(format!("key: {key} (each record counts once)"));
@@ -119,9 +146,15 @@ impl Findings {
 }
 
 /// Finds the longest array of objects, nearest to the root.
-fn largest_list<'a>(value: &'a Value, path: &mut Vec<String>, depth: usize) -> Option<(Vec<String>, &'a Vec<Value>)> {
+fn largest_list<'a>(
+    value: &'a Value,
+    path: &mut Vec<String>,
+    depth: usize,
+) -> Option<(Vec<String>, &'a Vec<Value>)> {
     match value {
-        Value::Array(items) if items.first().is_some_and(Value::is_object) => Some((path.clone(), items)),
+        Value::Array(items) if items.first().is_some_and(Value::is_object) => {
+            Some((path.clone(), items))
+        }
         Value::Object(fields) if depth < DEPTH => {
             let mut best: Option<(Vec<String>, &Vec<Value>)> = None;
             for (name, value) in fields {
@@ -129,7 +162,9 @@ fn largest_list<'a>(value: &'a Value, path: &mut Vec<String>, depth: usize) -> O
                 let found = largest_list(value, path, depth + 1);
                 path.pop();
                 if let Some(found) = found
-                    && best.as_ref().is_none_or(|(_, items)| found.1.len() > items.len())
+                    && best
+                        .as_ref()
+                        .is_none_or(|(_, items)| found.1.len() > items.len())
                 {
                     best = Some(found);
                 }
@@ -144,7 +179,9 @@ fn numbers(fields: &Map<String, Value>, path: &mut Vec<String>, found: &mut Vec<
     for (name, value) in fields {
         path.push(name.clone());
         match value {
-            Value::Number(_) if !is_id(name) => found.push(field_path(path.iter().map(String::as_str))),
+            Value::Number(_) if !is_id(name) => {
+                found.push(field_path(path.iter().map(String::as_str)))
+            }
             Value::Object(fields) if path.len() < DEPTH => numbers(fields, path, found),
             _ => {}
         }
@@ -162,7 +199,9 @@ pub(crate) fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() >= 10
         && bytes.len() <= 40
-        && [0, 1, 2, 3, 5, 6, 8, 9].iter().all(|place| bytes[*place].is_ascii_digit())
+        && [0, 1, 2, 3, 5, 6, 8, 9]
+            .iter()
+            .all(|place| bytes[*place].is_ascii_digit())
         && bytes[4] == b'-'
         && bytes[7] == b'-'
         && bytes.get(10).is_none_or(|byte| matches!(byte, b'T' | b' '))
@@ -170,12 +209,21 @@ pub(crate) fn is_date(text: &str) -> bool {
 
 /// The format of a field of dates: `Some(None)` is ISO text; none when it holds no dates.
 fn date_format(name: &str, values: &[&Value]) -> Option<Option<&'static str>> {
-    if values.iter().all(|value| value.as_str().is_some_and(is_date)) {
+    if values
+        .iter()
+        .all(|value| value.as_str().is_some_and(is_date))
+    {
         return Some(None);
     }
-    let named = ["_at", "date", "time", "created", "timestamp"].iter().any(|part| name.contains(part));
+    let named = ["_at", "date", "time", "created", "timestamp"]
+        .iter()
+        .any(|part| name.contains(part));
     let within = |from: f64, to: f64| {
-        values.iter().all(|value| value.as_f64().is_some_and(|number| (from..to).contains(&number)))
+        values.iter().all(|value| {
+            value
+                .as_f64()
+                .is_some_and(|number| (from..to).contains(&number))
+        })
     };
     match named {
         true if within(5e8, 5e9) => Some(Some("unix")),
@@ -185,53 +233,127 @@ fn date_format(name: &str, values: &[&Value]) -> Option<Option<&'static str>> {
 }
 
 fn rank(path: &str, words: &[&str]) -> usize {
-    words.iter().position(|word| path.contains(word)).unwrap_or(words.len())
+    words
+        .iter()
+        .position(|word| path.contains(word))
+        .unwrap_or(words.len())
 }
 
 fn date_rank(path: &str) -> usize {
-    rank(path, &["created", "transaction", "date", "timestamp", "time", "updated"])
+    rank(
+        path,
+        &[
+            "created",
+            "transaction",
+            "date",
+            "timestamp",
+            "time",
+            "updated",
+        ],
+    )
 }
 
 fn value_rank(path: &str) -> usize {
-    rank(path, &["total", "amount", "revenue", "price", "value", "sum"])
+    rank(
+        path,
+        &["total", "amount", "revenue", "price", "value", "sum"],
+    )
 }
 
 fn dimension_rank(path: &str) -> usize {
-    rank(path, &["state", "status", "type", "category", "plan", "country", "source"])
+    rank(
+        path,
+        &[
+            "state", "status", "type", "category", "plan", "country", "source",
+        ],
+    )
 }
 
 /// Recognises how the answer pages: the field names that most APIs share.
 fn pagination(answer: &Answer<'_>) -> Option<(String, String)> {
-    if answer.link.is_some_and(|link| link.contains("rel=\"next\"") || link.contains("rel=next")) {
-        return Some(("link_header".into(), "the Link header names the next page".into()));
+    if answer
+        .link
+        .is_some_and(|link| link.contains("rel=\"next\"") || link.contains("rel=next"))
+    {
+        return Some((
+            "link_header".into(),
+            "the Link header names the next page".into(),
+        ));
     }
     let asked = |names: &[&str]| {
-        names.iter().find(|name| answer.url.query_pairs().any(|(key, _)| key == **name)).map(ToString::to_string)
+        names
+            .iter()
+            .find(|name| answer.url.query_pairs().any(|(key, _)| key == **name))
+            .map(ToString::to_string)
     };
     let mut fields = Vec::new();
     flatten(answer.body, &mut Vec::new(), &mut fields);
     let find = |names: &[&str]| {
-        names.iter().find_map(|name| fields.iter().find(|(path, _)| path.last().is_some_and(|last| last == name)))
+        names.iter().find_map(|name| {
+            fields
+                .iter()
+                .find(|(path, _)| path.last().is_some_and(|last| last == name))
+        })
     };
     let text = |path: &[String]| field_path(path.iter().map(String::as_str));
-    if let Some((path, _)) = find(&["total_pages", "totalPages", "page_count", "pageCount", "last_page", "pages"])
-        .filter(|(_, value)| value.is_u64())
+    if let Some((path, _)) = find(&[
+        "total_pages",
+        "totalPages",
+        "page_count",
+        "pageCount",
+        "last_page",
+        "pages",
+    ])
+    .filter(|(_, value)| value.is_u64())
     {
-        let param = asked(&["page", "p", "page_number", "pageNumber"]).unwrap_or_else(|| "page".into());
+        let param =
+            asked(&["page", "p", "page_number", "pageNumber"]).unwrap_or_else(|| "page".into());
         let path = text(path);
-        return Some((format!("{{ page: {{ param: {param}, total_pages: {path} }} }}"), format!("numbered pages; {path} says how many")));
+        return Some((
+            format!("{{ page: {{ param: {param}, total_pages: {path} }} }}"),
+            format!("numbered pages; {path} says how many"),
+        ));
     }
-    if let Some((path, _)) = find(&["next_url", "nextUrl", "next_page_url", "next", "@odata.nextLink"])
-        .filter(|(_, value)| value.as_str().is_some_and(|next| next.starts_with("http") || next.starts_with('/')))
-    {
+    if let Some((path, _)) = find(&[
+        "next_url",
+        "nextUrl",
+        "next_page_url",
+        "next",
+        "@odata.nextLink",
+    ])
+    .filter(|(_, value)| {
+        value
+            .as_str()
+            .is_some_and(|next| next.starts_with("http") || next.starts_with('/'))
+    }) {
         let path = text(path);
-        return Some((format!("{{ next_url: {{ from: {path} }} }}"), format!("{path} holds the address of the next page")));
+        return Some((
+            format!("{{ next_url: {{ from: {path} }} }}"),
+            format!("{path} holds the address of the next page"),
+        ));
     }
-    let cursors = ["end_cursor", "endCursor", "next_cursor", "nextCursor", "next_page_token", "nextPageToken", "cursor", "next"];
+    let cursors = [
+        "end_cursor",
+        "endCursor",
+        "next_cursor",
+        "nextCursor",
+        "next_page_token",
+        "nextPageToken",
+        "cursor",
+        "next",
+    ];
     if let Some((path, _)) = find(&cursors).filter(|(_, value)| value.is_string()) {
-        let more = find(&["has_next_page", "hasNextPage", "has_more", "hasMore"]).filter(|(_, value)| value.is_boolean());
+        let more = find(&["has_next_page", "hasNextPage", "has_more", "hasMore"])
+            .filter(|(_, value)| value.is_boolean());
         let last = path.last().map_or("", String::as_str);
-        let param = asked(&["after", "cursor", "page_token", "pageToken", "starting_after"]).unwrap_or_else(|| {
+        let param = asked(&[
+            "after",
+            "cursor",
+            "page_token",
+            "pageToken",
+            "starting_after",
+        ])
+        .unwrap_or_else(|| {
             match last {
                 "end_cursor" | "endCursor" => "after",
                 "next_page_token" => "page_token",
@@ -241,28 +363,49 @@ fn pagination(answer: &Answer<'_>) -> Option<(String, String)> {
             .into()
         });
         let from = text(path);
-        let has_more = more.map(|(path, _)| format!(", has_more: {}", text(path))).unwrap_or_default();
-        return Some((format!("{{ cursor: {{ from: {from}, param: {param}{has_more} }} }}"), format!("a cursor in {from}, sent back as `{param}`")));
+        let has_more = more
+            .map(|(path, _)| format!(", has_more: {}", text(path)))
+            .unwrap_or_default();
+        return Some((
+            format!("{{ cursor: {{ from: {from}, param: {param}{has_more} }} }}"),
+            format!("a cursor in {from}, sent back as `{param}`"),
+        ));
     }
     let limit = asked(&["limit", "per_page", "count"]);
     if let (Some(param), Some(limit)) = (asked(&["offset", "skip", "start"]), limit) {
-        let total = find(&["total", "total_count", "totalCount", "count"]).filter(|(_, value)| value.is_u64());
-        let total = total.map(|(path, _)| format!(", total: {}", text(path))).unwrap_or_default();
-        return Some((format!("{{ offset: {{ param: {param}, limit_param: {limit}{total} }} }}"), "the number of the first record".into()));
+        let total = find(&["total", "total_count", "totalCount", "count"])
+            .filter(|(_, value)| value.is_u64());
+        let total = total
+            .map(|(path, _)| format!(", total: {}", text(path)))
+            .unwrap_or_default();
+        return Some((
+            format!("{{ offset: {{ param: {param}, limit_param: {limit}{total} }} }}"),
+            "the number of the first record".into(),
+        ));
     }
     None
 }
 
 /// Scalars outside of lists, with their paths, nearest to the root first.
-fn flatten<'a>(value: &'a Value, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, &'a Value)>) {
+fn flatten<'a>(
+    value: &'a Value,
+    path: &mut Vec<String>,
+    found: &mut Vec<(Vec<String>, &'a Value)>,
+) {
     let Value::Object(fields) = value else { return };
-    for (name, value) in fields.iter().filter(|(_, value)| !value.is_object() && !value.is_array()) {
+    for (name, value) in fields
+        .iter()
+        .filter(|(_, value)| !value.is_object() && !value.is_array())
+    {
         path.push(name.clone());
         found.push((path.clone(), value));
         path.pop();
     }
     let deep = path.len() >= DEPTH;
-    for (name, value) in fields.iter().filter(|(_, value)| value.is_object() && !deep) {
+    for (name, value) in fields
+        .iter()
+        .filter(|(_, value)| value.is_object() && !deep)
+    {
         path.push(name.clone());
         flatten(value, path, found);
         path.pop();

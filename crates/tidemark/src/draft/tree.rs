@@ -47,9 +47,21 @@ fn kind(value: &Value) -> String {
         Value::Number(number) => format!("number  {number}"),
         Value::String(text) => {
             // Control characters would leave the comment that the tree is written in.
-            let shown: String = text.chars().take(TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
-            let more = if text.chars().count() > TEXT { "…" } else { "" };
-            if super::find::is_date(text) { format!("date  {shown}") } else { format!("text  \"{shown}{more}\"") }
+            let shown: String = text
+                .chars()
+                .take(TEXT)
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
+            let more = if text.chars().count() > TEXT {
+                "…"
+            } else {
+                ""
+            };
+            if super::find::is_date(text) {
+                format!("date  {shown}")
+            } else {
+                format!("text  \"{shown}{more}\"")
+            }
         }
         Value::Array(items) => format!("array of {}", items.len()),
         Value::Object(fields) => format!("object of {}", fields.len()),

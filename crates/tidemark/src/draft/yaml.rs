@@ -8,7 +8,16 @@ use super::{Answer, Findings};
 
 /// Query parameters whose names say that their value is a secret.
 const SECRET_PARAMETERS: [&str; 10] = [
-    "api_key", "apikey", "api_secret", "api_token", "access_token", "token", "key", "secret", "password", "auth",
+    "api_key",
+    "apikey",
+    "api_secret",
+    "api_token",
+    "access_token",
+    "token",
+    "key",
+    "secret",
+    "password",
+    "auth",
 ];
 /// Headers whose value is a secret.
 const SECRET_HEADERS: [&str; 4] = ["api-key", "apikey", "token", "secret"];
@@ -16,9 +25,16 @@ const SECRET_HEADERS: [&str; 4] = ["api-key", "apikey", "token", "secret"];
 /// Writes a connection and a metric.
 pub(crate) fn definitions(answer: &Answer<'_>, found: &Findings) -> String {
     let connection = name_from(answer.url.host_str().unwrap_or("api"), "api");
-    let last = answer.url.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    let last = answer
+        .url
+        .path_segments()
+        .and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
     let metric = name_from(last.unwrap_or("metric"), "metric");
-    let metric = if metric == connection { format!("{metric}_count") } else { metric };
+    let metric = if metric == connection {
+        format!("{metric}_count")
+    } else {
+        metric
+    };
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = write_connection(&mut text, answer, &connection);
@@ -30,33 +46,65 @@ pub(crate) fn definitions(answer: &Answer<'_>, found: &Findings) -> String {
 fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::fmt::Result {
     writeln!(text, "kind: connection")?;
     writeln!(text, "name: {name}")?;
-    writeln!(text, "base_url: {}", quoted(&answer.url.origin().ascii_serialization()))?;
-    let secret_header = answer.headers.iter().find(|(name, _)| is_secret_header(name));
-    let secret_parameter = answer.url.query_pairs().find(|(name, _)| is_secret_parameter(name));
+    writeln!(
+        text,
+        "base_url: {}",
+        quoted(&answer.url.origin().ascii_serialization())
+    )?;
+    let secret_header = answer
+        .headers
+        .iter()
+        .find(|(name, _)| is_secret_header(name));
+    let secret_parameter = answer
+        .url
+        .query_pairs()
+        .find(|(name, _)| is_secret_parameter(name));
     let secret = |secret: &str| format!("  # give it its value: tidemark secret set {secret}");
     if let Some((header, value)) = secret_header {
         let own = format!("{name}_token");
         let note = secret(&own);
         match value.split_once(' ') {
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") && header.eq_ignore_ascii_case("authorization") => {
+            Some((scheme, _))
+                if scheme.eq_ignore_ascii_case("bearer")
+                    && header.eq_ignore_ascii_case("authorization") =>
+            {
                 writeln!(text, "auth: {{ bearer: {{ secret: {own} }} }}{note}")?;
             }
             Some((scheme, _)) => {
                 let prefix = quoted(&format!("{scheme} "));
-                writeln!(text, "auth: {{ header: {{ {}: {{ secret: {own}, prefix: {prefix} }} }} }}{note}", quoted(header))?;
+                writeln!(
+                    text,
+                    "auth: {{ header: {{ {}: {{ secret: {own}, prefix: {prefix} }} }} }}{note}",
+                    quoted(header)
+                )?;
             }
-            None => writeln!(text, "auth: {{ header: {{ {}: {{ secret: {own} }} }} }}{note}", quoted(header))?,
+            None => writeln!(
+                text,
+                "auth: {{ header: {{ {}: {{ secret: {own} }} }} }}{note}",
+                quoted(header)
+            )?,
         }
     } else if let Some((parameter, _)) = secret_parameter {
         let own = name_from(&parameter, "api_secret");
-        writeln!(text, "auth: {{ query: {{ {}: {{ secret: {own} }} }} }}{}", quoted(&parameter), secret(&own))?;
+        writeln!(
+            text,
+            "auth: {{ query: {{ {}: {{ secret: {own} }} }} }}{}",
+            quoted(&parameter),
+            secret(&own)
+        )?;
     } else {
         writeln!(text, "auth: none")?;
     }
     Ok(())
 }
 
-fn write_metric(text: &mut String, answer: &Answer<'_>, found: &Findings, connection: &str, name: &str) -> std::fmt::Result {
+fn write_metric(
+    text: &mut String,
+    answer: &Answer<'_>,
+    found: &Findings,
+    connection: &str,
+    name: &str,
+) -> std::fmt::Result {
     writeln!(text, "kind: metric")?;
     writeln!(text, "name: {name}")?;
     writeln!(text, "title: {}", quoted(&title(name)))?;
@@ -67,7 +115,9 @@ fn write_metric(text: &mut String, answer: &Answer<'_>, found: &Findings, connec
     let query: Vec<(String, String)> = answer
         .url
         .query_pairs()
-        .filter(|(name, _)| !is_secret_parameter(name) && !(found.pagination.is_some() && paging.contains(&&**name)))
+        .filter(|(name, _)| {
+            !is_secret_parameter(name) && !(found.pagination.is_some() && paging.contains(&&**name))
+        })
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     if !query.is_empty() {
@@ -76,7 +126,11 @@ fn write_metric(text: &mut String, answer: &Answer<'_>, found: &Findings, connec
             writeln!(text, "    {}: {}", key(&name), quoted(&value))?;
         }
     }
-    let headers: Vec<&(String, String)> = answer.headers.iter().filter(|(name, _)| !is_secret_header(name)).collect();
+    let headers: Vec<&(String, String)> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| !is_secret_header(name))
+        .collect();
     if !headers.is_empty() {
         writeln!(text, "  headers:")?;
         for (name, value) in headers {
@@ -98,11 +152,18 @@ fn write_metric(text: &mut String, answer: &Answer<'_>, found: &Findings, connec
                 writeln!(text, "  unit: {}", path(unit))?;
             }
             if let Some((dimension, _)) = found.dimensions.first() {
-                writeln!(text, "  dimensions: {{ {}: {} }}", name_from(dimension, "dimension"), path(dimension))?;
+                writeln!(
+                    text,
+                    "  dimensions: {{ {}: {} }}",
+                    name_from(dimension, "dimension"),
+                    path(dimension)
+                )?;
             }
             match &found.date {
                 Some((date, None)) => writeln!(text, "  date: {}", path(date))?,
-                Some((date, Some(format))) => writeln!(text, "  date: {{ path: {}, format: {format} }}", path(date))?,
+                Some((date, Some(format))) => {
+                    writeln!(text, "  date: {{ path: {}, format: {format} }}", path(date))?
+                }
                 None => {}
             }
             if let Some(own) = &found.key {
@@ -115,7 +176,10 @@ fn write_metric(text: &mut String, answer: &Answer<'_>, found: &Findings, connec
         },
     }
     if found.date.is_none() {
-        writeln!(text, "type: levels  # no date was found: each sync takes a sample")?;
+        writeln!(
+            text,
+            "type: levels  # no date was found: each sync takes a sample"
+        )?;
     } else {
         writeln!(text, "resolution: day")?;
     }
@@ -142,15 +206,24 @@ fn name_from(text: &str, otherwise: &str) -> String {
             name.push('_');
         }
     }
-    let name = name.trim_matches('_').trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
+    let name = name
+        .trim_matches('_')
+        .trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
     let cut: String = name.chars().take(63).collect();
-    if cut.is_empty() { otherwise.to_owned() } else { cut }
+    if cut.is_empty() {
+        otherwise.to_owned()
+    } else {
+        cut
+    }
 }
 
 fn title(name: &str) -> String {
     let text = name.replace('_', " ");
     let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 /// A text in double quotes: JSON's are YAML's.
@@ -160,12 +233,21 @@ fn quoted(text: &str) -> String {
 
 /// A key, quoted unless it is plain.
 fn key(text: &str) -> String {
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if plain && !text.starts_with('-') { text.to_owned() } else { quoted(text) }
+    let plain = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if plain && !text.starts_with('-') {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
 }
 
 /// A JSONata path as a YAML value.
 fn path(text: &str) -> String {
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$'));
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$'));
     if plain { text.to_owned() } else { quoted(text) }
 }
