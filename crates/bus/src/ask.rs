@@ -151,13 +151,12 @@ impl Bus {
                 in_hand.spawn(
                     async move {
                         let answering = AssertUnwindSafe(async { handler(ask).await });
-                        match answering.catch_unwind().await {
-                            Ok(answer) => {
-                                if let Err(error) = client.publish(reply, answer).await {
-                                    tracing::warn!(%error, "an answer could not be sent");
-                                }
-                            }
-                            Err(_) => tracing::error!("a handler panicked; no answer is sent"),
+                        let Ok(answer) = answering.catch_unwind().await else {
+                            tracing::error!("a handler panicked; no answer is sent");
+                            return;
+                        };
+                        if let Err(error) = client.publish(reply, answer).await {
+                            tracing::warn!(%error, "an answer could not be sent");
                         }
                         drop(slot);
                     }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wire::message::{self, Malformed, Message, Part, TENANT_MISMATCH};
-use wire::stream::Consumer;
+use wire::stream::{Consumer, KeptBy};
 
 /// How long the server keeps a pull open. A lost pull costs at most this, and only without a reconnect.
 const PULL: Duration = Duration::from_secs(30);
@@ -37,10 +37,16 @@ const OTHER_VERSION: Duration = Duration::from_secs(5);
 const AFTER_TROUBLE: Duration = Duration::from_secs(2);
 
 /// Longer waits belong in the ledger: a waiting message counts as unacknowledged.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// How often an acknowledgement is tried; then the message comes again, which is harmless.
 const ACK_TRIES: u32 = 3;
+
+/// How often the bus says that a handler is still at work: most are done before the first time.
+const STILL_AT_WORK: Duration = Duration::from_secs(1);
+
+/// A handler that takes longer than this hangs: somebody else may try.
+const LONGEST_WORK: Duration = Duration::from_hours(1);
 
 /// How long a stopping worker waits for a message that was already on its way to it.
 const LAST_CALL: Duration = Duration::from_millis(500);
@@ -312,8 +318,13 @@ impl<H> Loop<H> {
             deliveries: taken.deliveries,
             in_hand: InHand(Some(taken.acker.clone())),
         };
-        let handled = AssertUnwindSafe(async { (self.handler)(delivery).await });
-        match handled.catch_unwind().await {
+        let in_hand = delivery.in_hand.clone();
+        let handled = AssertUnwindSafe(async { (self.handler)(delivery).await }).catch_unwind();
+        let handled = match self.consumer.spec().kept_by {
+            KeptBy::Handler => handled.await,
+            KeptBy::Bus => keep(&in_hand, handled).await,
+        };
+        match handled {
             Ok(Outcome::Done) => taken.answer(AckKind::Ack).await,
             Ok(Outcome::HandBack) => taken.answer(AckKind::Nak(None)).await,
             Ok(Outcome::RetryAfter(pause)) => {
@@ -363,6 +374,19 @@ impl<H> Loop<H> {
     }
 }
 
+/// Waits for `work` and says meanwhile that it goes on.
+async fn keep<T>(in_hand: &InHand, work: impl Future<Output = T>) -> T {
+    let began = tokio::time::Instant::now();
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(STILL_AT_WORK, &mut work).await {
+            Ok(done) => return done,
+            Err(_) if began.elapsed() < LONGEST_WORK => in_hand.progress().await,
+            Err(_) => tracing::error!("a handler hangs; its message may go to another"),
+        }
+    }
+}
+
 /// A message as the broker delivered it.
 struct Taken {
     subject: String,
@@ -406,7 +430,7 @@ impl Taken {
             match self.acker.double_ack_with(kind).await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::debug!(%error, ?kind, "an acknowledgement was not confirmed")
+                    tracing::debug!(%error, ?kind, "an acknowledgement was not confirmed");
                 }
             }
         }

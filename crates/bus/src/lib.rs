@@ -15,6 +15,10 @@ mod trace_context;
 mod updates;
 
 #[cfg(feature = "testing")]
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "without its server a test can only panic"
+)]
 pub mod testing;
 
 pub use ask::{Ask, Listening};

@@ -20,7 +20,8 @@ pub struct Provision {
     pub replicas: usize,
     /// Bounds on the size of streams; a stream that is not named keeps what it has, at first the default.
     pub max_bytes: BTreeMap<Stream, u64>,
-    /// How long a consumer keeps a message without a word; for tests of what happens when one dies.
+    /// How long a consumer keeps a message without a word; for tests of what happens when one dies,
+    /// three seconds or more.
     pub ack_wait: Option<Duration>,
 }
 
@@ -38,7 +39,7 @@ impl Default for Provision {
 const BUDGET_BYTES: i64 = 16 << 20;
 
 /// A budget that was not touched for this long says nothing any more.
-const BUDGET_AGE: Duration = Duration::from_secs(32 * 86_400);
+const BUDGET_AGE: Duration = Duration::from_hours(32 * 24);
 
 impl Bus {
     /// Creates every stream, consumer and bucket that is missing, and checks those that exist.

@@ -1,4 +1,10 @@
 //! Consuming: nothing lost, nothing unreadable handled, outages sat out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says no by panicking"
+)]
 
 mod support;
 
@@ -316,7 +322,9 @@ async fn unknown_fields_are_accepted_and_unknown_abilities_handed_back() {
     })
     .await;
 
+    // Another dataset: the first request may not be gone yet.
     let strange = SyncRequest {
+        dataset: "d_2".to_owned(),
         requires: vec!["teleport".to_owned()],
         ..request("r_2", 1)
     };
@@ -516,4 +524,46 @@ async fn a_manifest_in_parts_reaches_the_handler_once_and_whole() {
     stop.cancel();
     task.await.unwrap();
     assert!(receiver.recv().await.is_none(), "it came once");
+}
+
+#[tokio::test]
+async fn the_bus_keeps_a_long_evaluation_in_hand() {
+    let server = TestServer::start().await;
+    let bus = server.bus().await;
+    let short = Provision {
+        ack_wait: Some(Duration::from_secs(3)),
+        ..Provision::default()
+    };
+    bus.provision(&short).await.unwrap();
+    let deliveries = Arc::new(AtomicU32::new(0));
+    let stop = CancellationToken::new();
+    let task = tokio::spawn({
+        let (bus, stop, deliveries) = (bus.clone(), stop.clone(), deliveries.clone());
+        async move {
+            let handler = move |_: Delivery<RunManifest>| {
+                deliveries.fetch_add(1, Ordering::AcqRel);
+                async {
+                    tokio::time::sleep(Duration::from_secs(7)).await;
+                    Outcome::Done
+                }
+            };
+            bus.consume(Consumer::Evaluator, 2, stop, handler).await;
+        }
+    });
+    bus.publish_manifest(&manifest("r_1", 1, 1)).await.unwrap();
+    let plain = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    until("it is acknowledged", || async {
+        let stream = plain.get_stream("TIDEMARK_RUN").await.unwrap();
+        stream
+            .consumer_info("evaluator")
+            .await
+            .unwrap()
+            .ack_floor
+            .stream_sequence
+            == 1
+    })
+    .await;
+    stop.cancel();
+    task.await.unwrap();
+    assert_eq!(deliveries.load(Ordering::Acquire), 1);
 }

@@ -1,4 +1,10 @@
 //! Updates from any point on, questions and answers, shared budgets, and one trace over all hops.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says no by panicking"
+)]
 
 mod support;
 
@@ -106,7 +112,7 @@ async fn an_outside_subscriber_hears_cloud_events() {
 async fn a_budget_is_changed_by_one_writer_at_a_time_and_forgotten_in_time() {
     let server = TestServer::start().await;
     let budgets = server.provisioned().await.budgets();
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     assert_eq!(budgets.get("default", "kit").await.unwrap(), None);
     let set = async |revision, value: &'static str, ttl| {
         let value = Bytes::from_static(value.as_bytes());

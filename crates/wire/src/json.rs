@@ -163,11 +163,7 @@ where
 }
 
 /// Writes `128` and not `128.0`, as people expect of a count.
-#[expect(
-    clippy::ref_option,
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands a reference"
-)]
+#[expect(clippy::ref_option, reason = "serde hands a reference")]
 pub(crate) fn plain_number<S: Serializer>(
     number: &Option<f64>,
     serializer: S,

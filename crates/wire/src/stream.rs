@@ -5,10 +5,10 @@ use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Repeats are noticed for this long: longer than any publish is retried.
-pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 /// Key-value bucket of the connections' rate budgets.
 pub const BUDGET_BUCKET: &str = "TIDEMARK_BUDGET";
@@ -147,6 +147,15 @@ pub enum Consumer {
     DeadLetters,
 }
 
+/// Who tells the broker that work on a message goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptBy {
+    /// The handler, after each step: a handler that hangs loses its message.
+    Handler,
+    /// The bus, while the handler runs: for handlers whose steps have limits of their own.
+    Bus,
+}
+
 /// What a consumer must be like: always explicit acknowledgement and unlimited deliveries.
 ///
 /// A bound on deliveries orphans a message silently; what is poison is decided by the application.
@@ -158,6 +167,8 @@ pub struct ConsumerSpec {
     pub stream: Stream,
     /// How long it may keep a message without a word before another gets it.
     pub ack_wait: Duration,
+    /// Who tells the broker that work on a message goes on.
+    pub kept_by: KeptBy,
     /// How many messages may be unacknowledged over all replicas.
     ///
     /// Far above what replicas hold at once: a message that waits for its delayed redelivery counts here, and a low
@@ -200,17 +211,19 @@ impl Consumer {
             // The fetcher says a word after each page, and one page may take its response deadline of a minute
             // and a retry's pause.
             Self::Fetcher => 120,
-            // The evaluator says a word every few seconds while it works.
-            Self::Evaluator => 30,
-            // A mail server may take its time.
-            Self::Delivery => 60,
-            // One row in the ledger.
-            Self::DeadLetters => 30,
+            // The bus says a word meanwhile, so this is only how soon the work of a dead replica is taken over.
+            Self::Evaluator | Self::Delivery | Self::DeadLetters => 30,
         });
+        let kept_by = match self {
+            Self::Fetcher => KeptBy::Handler,
+            Self::Evaluator | Self::Delivery | Self::DeadLetters => KeptBy::Bus,
+        };
+        let (name, stream) = (self.name(), self.stream());
         ConsumerSpec {
-            name: self.name(),
-            stream: self.stream(),
+            name,
+            stream,
             ack_wait,
+            kept_by,
             max_ack_pending: 4096,
         }
     }
@@ -231,7 +244,7 @@ mod tests {
             let spec = stream.spec();
             assert_eq!(spec.name, stream.name());
             assert!(spec.max_bytes > 0 && !spec.max_age.is_zero());
-            assert_eq!(spec.duplicate_window, Duration::from_secs(120));
+            assert_eq!(spec.duplicate_window, Duration::from_mins(2));
         }
     }
 
@@ -239,10 +252,7 @@ mod tests {
     fn work_queues_refuse_and_the_rest_forgets() {
         assert_eq!(Stream::Sync.spec().discard, Discard::NewPerSubject);
         assert_eq!(Stream::Update.spec().discard, Discard::Old);
-        assert_eq!(
-            Stream::Dead.spec().max_age,
-            Duration::from_secs(30 * 86_400)
-        );
+        assert_eq!(Stream::Dead.spec().max_age, Duration::from_hours(30 * 24));
     }
 
     #[test]

@@ -1,4 +1,10 @@
 //! The contract's examples, read and written as the contract says.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says no by panicking"
+)]
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
