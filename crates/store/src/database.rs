@@ -11,7 +11,9 @@ use sqlx::postgres::{PgPool, PgRow};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr, Sqlite, Transaction};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::failure::failed;
+pub(crate) use crate::value::{Value, values};
 
 /// Both databases accept more (32,766 and 65,535); a round number leaves room for fixed parameters.
 const MAX_PARAMETERS: usize = 30_000;
@@ -44,22 +46,6 @@ pub(crate) enum Row {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
-
-/// A bound value.
-#[derive(Debug, Clone)]
-pub(crate) enum Value {
-    Int(Option<i64>),
-    Text(Option<String>),
-    Bytes(Vec<u8>),
-    Ints(Vec<i64>),
-    Texts(Vec<String>),
-}
-
-/// Builds the list of bound values.
-macro_rules! values {
-    ($($value:expr),* $(,)?) => { vec![$($crate::database::Value::from($value)),*] };
-}
-pub(crate) use values;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Dialect {
@@ -417,96 +403,6 @@ fn render(sql: Cow<'static, str>, dialect: Dialect) -> SqlStr {
     }
     text.push_str(rest);
     AssertSqlSafe(text).into_sql_str()
-}
-
-/// Turns a client's error into ours; the texts of databases may quote values, so they stay here.
-pub(crate) fn failed(step: &'static str, error: &sqlx::Error) -> Error {
-    let Some(database) = error.as_database_error() else {
-        return match error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::BeginFailed => Error::Unavailable { step },
-            sqlx::Error::Decode(_)
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::ColumnIndexOutOfBounds { .. } => Error::Database {
-                step,
-                code: "decode".into(),
-            },
-            sqlx::Error::Encode(_) => Error::Database {
-                step,
-                code: "encode".into(),
-            },
-            _ => Error::Database {
-                step,
-                code: "client".into(),
-            },
-        };
-    };
-    let code = database.code().unwrap_or(Cow::Borrowed("none"));
-    if database
-        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-        .is_some()
-    {
-        return match code.as_ref() {
-            // Serialization failure, deadlock, lock not available; a unique key that two
-            // transactions made at once is found by the second try.
-            "40001" | "40P01" | "55P03" | "23505" => Error::Retryable { step },
-            // Read-only after a failover; shutting down; out of connections, memory or disk; timeout.
-            "25006" | "57P01" | "57P02" | "57P03" | "57014" => Error::Unavailable { step },
-            code if code.starts_with("08") || code.starts_with("53") || code.starts_with("58") => {
-                Error::Unavailable { step }
-            }
-            _ => Error::Database {
-                step,
-                code: code.into_owned(),
-            },
-        };
-    }
-    // SQLite: the primary code is the low byte. 5 busy, 6 locked; 8 read-only, 10 input/output,
-    // 13 full, 14 cannot open.
-    match code.parse::<i32>().map(|code| code & 0xff) {
-        Ok(5 | 6) => Error::Retryable { step },
-        Ok(8 | 10 | 13 | 14) => Error::Unavailable { step },
-        _ => Error::Database {
-            step,
-            code: code.into_owned(),
-        },
-    }
-}
-
-/// PostgreSQL cannot keep NUL in text; both databases keep the replacement character instead.
-fn clean(text: String) -> String {
-    if text.contains('\0') {
-        text.replace('\0', "\u{fffd}")
-    } else {
-        text
-    }
-}
-
-macro_rules! value_from {
-    ($($type:ty, $value:ident => $to:expr;)+) => {$(
-        impl From<$type> for Value { fn from($value: $type) -> Self { $to } }
-    )+};
-}
-value_from! {
-    i64, v => Self::Int(Some(v));
-    u32, v => Self::Int(Some(i64::from(v)));
-    bool, v => Self::Int(Some(i64::from(v)));
-    Option<i64>, v => Self::Int(v);
-    &str, v => Self::Text(Some(clean(v.to_owned())));
-    String, v => Self::Text(Some(clean(v)));
-    &String, v => Self::Text(Some(clean(v.clone())));
-    Option<&str>, v => Self::Text(v.map(|v| clean(v.to_owned())));
-    Option<String>, v => Self::Text(v.map(clean));
-    &Option<String>, v => Self::Text(v.clone().map(clean));
-    Vec<u8>, v => Self::Bytes(v);
-    &[u8], v => Self::Bytes(v.to_vec());
-    Vec<i64>, v => Self::Ints(v);
-    Vec<String>, v => Self::Texts(v);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::runs::{DueSlot, Interval, NewRuns, Opened, RunKind};
 struct Slot<'a> {
     workspace: &'a str,
     dataset: &'a str,
-    slot: i64,
+    at: i64,
     kind: RunKind,
     windows: &'a [Option<Interval>],
     reason: Option<&'a str>,
@@ -54,7 +54,7 @@ impl Store {
         let slot = Slot {
             workspace: &new.workspace,
             dataset: &new.dataset,
-            slot: new.slot,
+            at: new.slot,
             kind: new.kind,
             windows: &new.windows,
             reason: new.reason.as_deref(),
@@ -85,7 +85,7 @@ impl Store {
             .map(|due| Slot {
                 workspace: &due.workspace,
                 dataset: &due.dataset,
-                slot: due.slot,
+                at: due.slot,
                 kind: RunKind::Scheduled,
                 windows: &due.windows,
                 reason: None,
@@ -139,7 +139,7 @@ async fn open(tx: &mut Tx, slots: &[Slot<'_>]) -> Result<Vec<Opened>> {
             slot.windows
         };
         let open = open.entry(key).or_default();
-        let decision = decide(slot.kind, slot.slot, windows, open);
+        let decision = decide(slot.kind, slot.at, windows, open);
         open.retain(|run| !decision.superseded.contains(&run.id));
         superseded.extend(decision.superseded);
         for (window, joined) in windows.iter().zip(decision.joined) {
@@ -155,7 +155,7 @@ async fn open(tx: &mut Tx, slots: &[Slot<'_>]) -> Result<Vec<Opened>> {
                     kind: slot.kind,
                     is_waiting: true,
                     has_resume: false,
-                    slot: slot.slot,
+                    slot: slot.at,
                     not_before: decision.not_before,
                 });
                 rows.push(values![
@@ -164,7 +164,7 @@ async fn open(tx: &mut Tx, slots: &[Slot<'_>]) -> Result<Vec<Opened>> {
                     slot.dataset,
                     connection,
                     *epoch,
-                    slot.slot,
+                    slot.at,
                     slot.kind.as_str(),
                     token,
                     window.map(|window| window.start),
@@ -350,23 +350,23 @@ mod tests {
 
     const DAY: i64 = 86_400_000;
 
-    fn days(start: i64, end: i64) -> Option<Interval> {
-        Some(Interval {
+    fn days(start: i64, end: i64) -> Interval {
+        Interval {
             start: start * DAY,
             end: end * DAY,
-        })
+        }
     }
 
     #[test]
     fn a_sliding_window_covers_its_predecessor_and_a_look_back_leaves_first_steps_alone() {
-        assert!(covers(&[days(1, 91)], days(0, 90)));
+        assert!(covers(&[Some(days(1, 91))], Some(days(0, 90))));
         assert!(covers(
-            &[days(61, 91), days(31, 61), days(1, 31)],
-            days(0, 30)
+            &[Some(days(61, 91)), Some(days(31, 61)), Some(days(1, 31))],
+            Some(days(0, 30))
         ));
-        assert!(covers(&[None], days(0, 30)));
-        assert!(!covers(&[days(88, 91)], days(60, 90)));
-        assert!(!covers(&[days(88, 91)], days(0, 30)));
-        assert!(!covers(&[days(0, 30)], None));
+        assert!(covers(&[None], Some(days(0, 30))));
+        assert!(!covers(&[Some(days(88, 91))], Some(days(60, 90))));
+        assert!(!covers(&[Some(days(88, 91))], Some(days(0, 30))));
+        assert!(!covers(&[Some(days(0, 30))], None));
     }
 }

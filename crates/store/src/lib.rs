@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod apply;
+mod bundle;
+mod cells;
 mod commit;
 mod database;
 mod datasets;
 mod definitions;
 mod dispatch;
 mod error;
+mod failure;
 mod identity;
 mod ledger;
 mod migrate;
@@ -21,6 +24,7 @@ mod sweep;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tokens;
+mod value;
 mod workspaces;
 
 use std::sync::Arc;

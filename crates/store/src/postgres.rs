@@ -6,8 +6,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _};
 
-use crate::database::{Database, failed};
+use crate::database::Database;
 use crate::error::{Error, Result};
+use crate::failure::failed;
 
 /// Connections of one process; four services of two replicas stay below PostgreSQL's default of 100.
 const CONNECTIONS: u32 = 10;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::database::{Database, failed};
+use crate::database::Database;
 use crate::error::{Error, Result};
+use crate::failure::failed;
 
 /// How long to wait for another process (a second command line, a backup) to finish its write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 /// A cold start takes a second; a loaded machine with two cores takes its time.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// PostgreSQL refuses to run as root; this user owns the files then.
 const NOBODY: u32 = 65_534;
 

@@ -437,7 +437,7 @@ async fn overdue_runs_are_found(store: &Store) {
     assert!(ids(store.overdue(100, 100, 10).await.unwrap()).is_empty());
     assert_eq!(
         ids(store.overdue(101, 100, 10).await.unwrap()),
-        [dispatched.clone()]
+        std::slice::from_ref(&dispatched)
     );
     let later = store.now().await.unwrap() + 60_000;
     assert_eq!(

@@ -1,5 +1,12 @@
 //! What the store promises, tried on SQLite and on a real PostgreSQL: the same tests, word for word.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets an error has failed"
+)]
+
 mod definitions;
 mod fixture;
 mod ledger;

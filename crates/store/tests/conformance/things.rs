@@ -90,7 +90,10 @@ async fn tokens_are_listed_and_revoked_by_workspace(store: &Store) {
         .insert_token("me", &token(3, None, "operator", None))
         .await
         .unwrap();
-    assert_eq!(store.tokens(Some(WS)).await.unwrap(), [here.clone()]);
+    assert_eq!(
+        store.tokens(Some(WS)).await.unwrap(),
+        std::slice::from_ref(&here)
+    );
     assert_eq!(store.tokens(None).await.unwrap().len(), 3);
     assert!(!store.revoke_token(Some(WS), "me", &there.id).await.unwrap());
     assert!(!store.revoke_token(Some(WS), "me", &all.id).await.unwrap());
