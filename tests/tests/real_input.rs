@@ -1,5 +1,9 @@
 //! Data and a server that nobody here made: datasette serves Seattle's weather, every answer is
 //! compared with SQL on the same file. The script is the one that `just demo-real` runs.
+#![expect(
+    clippy::expect_used,
+    reason = "a helper of a test may fail like the test itself"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -38,14 +42,13 @@ async fn run(script: &str, arguments: &[&str], patience: Duration) -> (bool, Str
     tokio::pin!(ended);
     let in_time = tokio::time::timeout(patience, &mut ended).await;
     let is_late = in_time.is_err();
-    let output = match in_time {
-        Ok(output) => output,
-        Err(_) => {
-            if let Some(id) = id {
-                let _ = kill_process(id, Signal::TERM);
-            }
-            ended.await
+    let output = if let Ok(output) = in_time {
+        output
+    } else {
+        if let Some(id) = id {
+            let _ = kill_process(id, Signal::TERM);
         }
+        ended.await
     };
     let output = output.expect("a script can be waited for");
     let said =
@@ -55,13 +58,13 @@ async fn run(script: &str, arguments: &[&str], patience: Duration) -> (bool, Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_over_real_data_equals_sql() {
-    let (is_ready, said) = run("deploy/setup.sh", &["real"], Duration::from_secs(600)).await;
+    let (is_ready, said) = run("deploy/setup.sh", &["real"], Duration::from_mins(10)).await;
     assert!(is_ready, "{said}");
 
     let (is_equal, said) = run(
         "deploy/local/demo-real.sh",
         &["--all"],
-        Duration::from_secs(300),
+        Duration::from_mins(5),
     )
     .await;
     assert!(is_equal, "{said}");
