@@ -65,7 +65,9 @@ struct Opened {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("secrets", &self.secrets.keys()).finish_non_exhaustive()
+        f.debug_struct("Access")
+            .field("secrets", &self.secrets.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,12 +92,22 @@ impl Access {
                 return Err(closed());
             }
             // The sealed list counts; the outer one stands in only for seals that carry none.
-            let origins = if opened.origins.is_empty() { &found.origins } else { &opened.origins };
-            let origins = origins.iter().filter_map(|origin| normal_origin(origin)).collect();
+            let origins = if opened.origins.is_empty() {
+                &found.origins
+            } else {
+                &opened.origins
+            };
+            let origins = origins
+                .iter()
+                .filter_map(|origin| normal_origin(origin))
+                .collect();
             let value = Secret::new(opened.value.expose_secret().to_owned());
             secrets.insert(name.to_owned(), Opened { value, origins });
         }
-        Ok(Access { auth: connection.auth.clone(), secrets })
+        Ok(Access {
+            auth: connection.auth.clone(),
+            secrets,
+        })
     }
 
     /// Returns what proves who we are to `url`, or refuses when a secret is not for its origin.
@@ -111,17 +123,32 @@ impl Access {
                 put_header(&mut headers, "basic", &header::AUTHORIZATION, &value)?;
             }
             Auth::Bearer(credential) => {
-                let value = Secret::new(format!("Bearer {}", self.value(credential, url)?.expose()));
-                put_header(&mut headers, credential.secret.as_str(), &header::AUTHORIZATION, &value)?;
+                let value =
+                    Secret::new(format!("Bearer {}", self.value(credential, url)?.expose()));
+                put_header(
+                    &mut headers,
+                    credential.secret.as_str(),
+                    &header::AUTHORIZATION,
+                    &value,
+                )?;
             }
             Auth::Header(credentials) => {
                 for (name, credential) in credentials {
-                    let unfit = |reason| SecretFault::Unfit { name: credential.secret.to_string(), reason };
+                    let unfit = |reason| SecretFault::Unfit {
+                        name: credential.secret.to_string(),
+                        reason,
+                    };
                     if is_forbidden_header(name) {
                         return Err(unfit("may not be put in that header"));
                     }
-                    let header = HeaderName::try_from(name.as_str()).map_err(|_| unfit("has an invalid header name"))?;
-                    put_header(&mut headers, credential.secret.as_str(), &header, &self.value(credential, url)?)?;
+                    let header = HeaderName::try_from(name.as_str())
+                        .map_err(|_| unfit("has an invalid header name"))?;
+                    put_header(
+                        &mut headers,
+                        credential.secret.as_str(),
+                        &header,
+                        &self.value(credential, url)?,
+                    )?;
                 }
             }
             Auth::Query(credentials) => {
@@ -146,11 +173,18 @@ impl Access {
 
     /// Returns what finds these secrets in texts and bodies.
     pub fn redactor(&self) -> Redactor {
-        let mut values: Vec<Secret> = self.secrets.values().map(|opened| opened.value.clone()).collect();
+        let mut values: Vec<Secret> = self
+            .secrets
+            .values()
+            .map(|opened| opened.value.clone())
+            .collect();
         if let Auth::Basic { username, password } = &self.auth {
             let part = |part: &TextOrSecret| match part {
                 TextOrSecret::Text(text) => Some(Secret::new(text.clone())),
-                TextOrSecret::Secret(name) => self.secrets.get(name.as_str()).map(|opened| opened.value.clone()),
+                TextOrSecret::Secret(name) => self
+                    .secrets
+                    .get(name.as_str())
+                    .map(|opened| opened.value.clone()),
             };
             if let (Some(username), Some(password)) = (part(username), part(password)) {
                 let pair = Secret::new(format!("{}:{}", username.expose(), password.expose()));
@@ -181,19 +215,34 @@ impl Access {
     }
 
     fn secret(&self, name: &str, url: &Url) -> Result<Secret, SecretFault> {
-        let opened = self.secrets.get(name).ok_or_else(|| SecretFault::Missing(name.to_owned()))?;
+        let opened = self
+            .secrets
+            .get(name)
+            .ok_or_else(|| SecretFault::Missing(name.to_owned()))?;
         let origin = origin_of(url);
         if !opened.origins.contains(&origin) {
-            return Err(SecretFault::OtherOrigin { name: name.to_owned(), origin });
+            return Err(SecretFault::OtherOrigin {
+                name: name.to_owned(),
+                origin,
+            });
         }
         Ok(opened.value.clone())
     }
 }
 
-fn put_header(headers: &mut HeaderMap, secret: &str, name: &HeaderName, value: &Secret) -> Result<(), SecretFault> {
-    let mut value = HeaderValue::from_str(value.expose().trim_end_matches(['\r', '\n'])).map_err(|_| {
-        SecretFault::Unfit { name: secret.to_owned(), reason: "holds characters that no header may hold" }
-    })?;
+fn put_header(
+    headers: &mut HeaderMap,
+    secret: &str,
+    name: &HeaderName,
+    value: &Secret,
+) -> Result<(), SecretFault> {
+    let mut value =
+        HeaderValue::from_str(value.expose().trim_end_matches(['\r', '\n'])).map_err(|_| {
+            SecretFault::Unfit {
+                name: secret.to_owned(),
+                reason: "holds characters that no header may hold",
+            }
+        })?;
     value.set_sensitive(true);
     headers.insert(name.clone(), value);
     Ok(())
@@ -202,11 +251,18 @@ fn put_header(headers: &mut HeaderMap, secret: &str, name: &HeaderName, value: &
 /// `scheme://host:port`, the port always written.
 pub fn origin_of(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or_default();
-    format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
+    format!(
+        "{}://{}:{port}",
+        url.scheme(),
+        url.host_str().unwrap_or_default()
+    )
 }
 
 fn normal_origin(text: &str) -> Option<String> {
-    Url::parse(text).ok().filter(Url::has_host).map(|url| origin_of(&url))
+    Url::parse(text)
+        .ok()
+        .filter(Url::has_host)
+        .map(|url| origin_of(&url))
 }
 
 #[cfg(test)]
@@ -224,7 +280,11 @@ mod tests {
         .expect("a connection")
     }
 
-    fn access(auth: &serde_json::Value, origins: &[&str], outer: &[&str]) -> Result<Access, SecretFault> {
+    fn access(
+        auth: &serde_json::Value,
+        origins: &[&str],
+        outer: &[&str],
+    ) -> Result<Access, SecretFault> {
         let identity = Identity::generate();
         let secret = SealedSecret {
             workspace: "default".into(),
@@ -251,7 +311,11 @@ mod tests {
         let secret = serde_json::json!({"secret": "key"});
         let api = url("https://api.test/v3");
         for (auth, header, expected) in [
-            (serde_json::json!({"bearer": secret}), "authorization", format!("Bearer {VALUE}")),
+            (
+                serde_json::json!({"bearer": secret}),
+                "authorization",
+                format!("Bearer {VALUE}"),
+            ),
             (
                 serde_json::json!({"header": {"X-Key": {"secret": "key", "prefix": "Token "}}}),
                 "x-key",
@@ -265,12 +329,22 @@ mod tests {
         ] {
             let access = access(&auth, &["https://api.test:443"], &[]).expect("access");
             let credentials = access.credentials(&api).expect("credentials");
-            assert_eq!(credentials.headers[header].to_str().expect("text"), expected);
+            assert_eq!(
+                credentials.headers[header].to_str().expect("text"),
+                expected
+            );
             assert!(credentials.headers[header].is_sensitive());
             assert!(!format!("{access:?}{credentials:?}").contains("canary"));
         }
-        let access = access(&serde_json::json!({"query": {"api_secret": secret}}), &["https://api.test"], &[]);
-        let credentials = access.expect("access").credentials(&api).expect("credentials");
+        let access = access(
+            &serde_json::json!({"query": {"api_secret": secret}}),
+            &["https://api.test"],
+            &[],
+        );
+        let credentials = access
+            .expect("access")
+            .credentials(&api)
+            .expect("credentials");
         assert_eq!(credentials.query[0].0, "api_secret");
         assert_eq!(credentials.query[0].1.expose(), VALUE);
     }
@@ -278,8 +352,14 @@ mod tests {
     #[test]
     fn a_secret_goes_to_its_own_origins_only() {
         let auth = serde_json::json!({"bearer": {"secret": "key"}});
-        let bound = access(&auth, &["https://api.test:443"], &["https://evil.test:443"]).expect("access");
-        for other in ["https://evil.test/", "http://api.test/", "https://api.test:8443/", "https://x.api.test/"] {
+        let bound =
+            access(&auth, &["https://api.test:443"], &["https://evil.test:443"]).expect("access");
+        for other in [
+            "https://evil.test/",
+            "http://api.test/",
+            "https://api.test:8443/",
+            "https://x.api.test/",
+        ] {
             let fault = bound.credentials(&url(other)).expect_err(other);
             assert_eq!(fault.code(), "secret.origin_refused");
         }
@@ -308,7 +388,8 @@ mod tests {
             sealed: service::seal(&identity.recipient(), &foreign).expect("sealed"),
             origins: Vec::new(),
         };
-        let fault = Access::open("default", &connection(&auth), &[sealed], &[identity]).expect_err("foreign");
+        let fault = Access::open("default", &connection(&auth), &[sealed], &[identity])
+            .expect_err("foreign");
         assert_eq!(fault.code(), "secret.closed");
     }
 }

@@ -55,11 +55,20 @@ impl std::fmt::Debug for Budgets {
 impl Budgets {
     /// Makes the view of this process on the budgets in NATS.
     pub fn new(store: bus::Budgets, clock: Clock) -> Self {
-        Budgets { store, clock, slices: Mutex::default() }
+        Budgets {
+            store,
+            clock,
+            slices: Mutex::default(),
+        }
     }
 
     /// Takes one permit, asking NATS for another slice when this process has none.
-    pub async fn permit(&self, workspace: &str, connection: &str, limit: &RateLimit) -> Result<(), Denied> {
+    pub async fn permit(
+        &self,
+        workspace: &str,
+        connection: &str,
+        limit: &RateLimit,
+    ) -> Result<(), Denied> {
         let rule = Rule::of(limit);
         let slice = self.slice(workspace, connection);
         // One question at a time for one connection: the others then find the answer here.
@@ -73,11 +82,17 @@ impl Budgets {
             return Err(Denied::Spent(millis(slice.not_before_ms - now)));
         }
         let grant = self
-            .change(workspace, connection, &rule, |ledger, now| ledger.grant(&rule, now, rule.slice()))
+            .change(workspace, connection, &rule, |ledger, now| {
+                ledger.grant(&rule, now, rule.slice())
+            })
             .await?;
         match grant {
             Grant::Permits { count, use_by_ms } => {
-                *slice = Slice { permits: count.saturating_sub(1), use_by_ms, not_before_ms: 0 };
+                *slice = Slice {
+                    permits: count.saturating_sub(1),
+                    use_by_ms,
+                    not_before_ms: 0,
+                };
                 Ok(())
             }
             Grant::Wait { ms } => {
@@ -99,13 +114,26 @@ impl Budgets {
         wanted: u32,
     ) -> Result<u32, Denied> {
         let rule = Rule::of(limit);
-        self.change(workspace, connection, &rule, |ledger, now| ledger.lease(&rule, now, holder, wanted)).await
+        self.change(workspace, connection, &rule, |ledger, now| {
+            ledger.lease(&rule, now, holder, wanted)
+        })
+        .await
     }
 
     /// Gives a lease back. Failing is harmless: it ends by itself.
-    pub async fn release(&self, workspace: &str, connection: &str, limit: &RateLimit, holder: &str) {
+    pub async fn release(
+        &self,
+        workspace: &str,
+        connection: &str,
+        limit: &RateLimit,
+        holder: &str,
+    ) {
         let rule = Rule::of(limit);
-        let released = self.change(workspace, connection, &rule, |ledger, _| ledger.release(holder)).await;
+        let released = self
+            .change(workspace, connection, &rule, |ledger, _| {
+                ledger.release(holder)
+            })
+            .await;
         if let Err(error) = released {
             tracing::debug!(%error, "a lease ends by itself");
         }
@@ -121,27 +149,47 @@ impl Budgets {
     ) -> Result<T, Denied> {
         let unreachable = |error: bus::Error| Denied::Unreachable(error.to_string());
         for attempt in 0..SWAP_TRIES {
-            let held = self.store.get(workspace, connection).await.map_err(unreachable)?;
-            let before = held.as_ref().and_then(|held| serde_json::from_slice::<Ledger>(&held.value).ok());
+            let held = self
+                .store
+                .get(workspace, connection)
+                .await
+                .map_err(unreachable)?;
+            let before = held
+                .as_ref()
+                .and_then(|held| serde_json::from_slice::<Ledger>(&held.value).ok());
             let mut ledger = match (&held, before) {
                 (None, _) => Ledger::default(),
                 (Some(_), Some(ledger)) => ledger,
-                (Some(_), None) => return Err(Denied::Unreachable("the budget's document cannot be read".to_owned())),
+                (Some(_), None) => {
+                    return Err(Denied::Unreachable(
+                        "the budget's document cannot be read".to_owned(),
+                    ));
+                }
             };
             let old = ledger.clone();
             let outcome = decide(&mut ledger, self.now_ms());
             if ledger == old {
                 return Ok(outcome);
             }
-            let value = serde_json::to_vec(&ledger).map_err(|error| Denied::Unreachable(error.to_string()))?;
+            let value = serde_json::to_vec(&ledger)
+                .map_err(|error| Denied::Unreachable(error.to_string()))?;
             let revision = held.map(|held| held.revision);
-            let swapped =
-                self.store.compare_and_set(workspace, connection, revision, value.into(), rule.lifetime()).await;
+            let swapped = self
+                .store
+                .compare_and_set(
+                    workspace,
+                    connection,
+                    revision,
+                    value.into(),
+                    rule.lifetime(),
+                )
+                .await;
             match swapped {
                 Ok(bus::Swap::Done(_)) => return Ok(outcome),
                 Ok(bus::Swap::Conflict) => {
                     let ceiling = 2_u64 << attempt.min(6);
-                    tokio::time::sleep(Duration::from_millis(rand::random_range(0..=ceiling))).await;
+                    tokio::time::sleep(Duration::from_millis(rand::random_range(0..=ceiling)))
+                        .await;
                 }
                 // It may have been written: then its permits are spent, unused.
                 Err(error) => return Err(unreachable(error)),
@@ -152,7 +200,10 @@ impl Budgets {
 
     fn slice(&self, workspace: &str, connection: &str) -> Arc<tokio::sync::Mutex<Slice>> {
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
-        slices.entry((workspace.to_owned(), connection.to_owned())).or_default().clone()
+        slices
+            .entry((workspace.to_owned(), connection.to_owned()))
+            .or_default()
+            .clone()
     }
 
     fn now_ms(&self) -> i64 {

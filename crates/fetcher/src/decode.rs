@@ -70,41 +70,61 @@ impl Unusable {
 /// `content_type` decides. UTF-16 and UTF-32 are refused.
 pub fn text(body: Bytes, content_type: Option<&str>) -> Result<Bytes, Unusable> {
     let refuse = |reason: String| Err(Unusable::Encoding { reason });
-    if body.starts_with(&[0xff, 0xfe]) || body.starts_with(&[0xfe, 0xff]) || body.starts_with(&[0, 0, 0xfe, 0xff]) {
-        return refuse("it is UTF-16 or UTF-32, and only UTF-8 and single-byte charsets are read".to_owned());
+    if body.starts_with(&[0xff, 0xfe])
+        || body.starts_with(&[0xfe, 0xff])
+        || body.starts_with(&[0, 0, 0xfe, 0xff])
+    {
+        return refuse(
+            "it is UTF-16 or UTF-32, and only UTF-8 and single-byte charsets are read".to_owned(),
+        );
     }
-    let body = if body.starts_with(&[0xef, 0xbb, 0xbf]) { body.slice(3..) } else { body };
+    let body = if body.starts_with(&[0xef, 0xbb, 0xbf]) {
+        body.slice(3..)
+    } else {
+        body
+    };
     let invalid_at = match std::str::from_utf8(&body) {
         Ok(_) => return Ok(body),
         Err(error) => error.valid_up_to(),
     };
     let Some(label) = content_type.and_then(charset) else {
-        return refuse(format!("it is not UTF-8 (first wrong byte at offset {invalid_at}) and names no charset"));
+        return refuse(format!(
+            "it is not UTF-8 (first wrong byte at offset {invalid_at}) and names no charset"
+        ));
     };
     let encoding = encoding_rs::Encoding::for_label(label.as_bytes());
     match encoding {
-        Some(encoding) if encoding == encoding_rs::UTF_8 => {
-            refuse(format!("it is not UTF-8 (first wrong byte at offset {invalid_at})"))
-        }
+        Some(encoding) if encoding == encoding_rs::UTF_8 => refuse(format!(
+            "it is not UTF-8 (first wrong byte at offset {invalid_at})"
+        )),
         Some(encoding) if encoding.is_ascii_compatible() => {
             match encoding.decode_without_bom_handling_and_without_replacement(&body) {
                 Some(text) => Ok(Bytes::from(text.into_owned())),
                 None => refuse(format!("it is not {}", encoding.name())),
             }
         }
-        _ => refuse(format!("charset `{}` is not read", excerpt(label.as_bytes()))),
+        _ => refuse(format!(
+            "charset `{}` is not read",
+            excerpt(label.as_bytes())
+        )),
     }
 }
 
 fn charset(content_type: &str) -> Option<&str> {
     content_type.split(';').skip(1).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"'))
     })
 }
 
 /// Reads a whole page: text, validity, and the values at `wanted`.
-pub fn page(body: Bytes, content_type: Option<&str>, wanted: &[PlainPath]) -> Result<(Bytes, Scan), Unusable> {
+pub fn page(
+    body: Bytes,
+    content_type: Option<&str>,
+    wanted: &[PlainPath],
+) -> Result<(Bytes, Scan), Unusable> {
     let body = text(body, content_type)?;
     match scan(&body, wanted) {
         Ok(scan) => Ok((body, scan)),
@@ -119,12 +139,27 @@ pub fn page(body: Bytes, content_type: Option<&str>, wanted: &[PlainPath]) -> Re
 /// Says what a body is that is plainly something else than JSON.
 fn explain(body: &[u8], content_type: Option<&str>) -> Option<String> {
     let start = body.iter().position(|byte| !byte.is_ascii_whitespace());
-    let Some(start) = start else { return Some("empty body".to_owned()) };
-    let content_type = content_type.map_or_else(|| "of no content type".to_owned(), |name| excerpt(name.as_bytes()));
-    let looks_like_json = matches!(body[start], b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'N' | b'I');
+    let Some(start) = start else {
+        return Some("empty body".to_owned());
+    };
+    let content_type = content_type.map_or_else(
+        || "of no content type".to_owned(),
+        |name| excerpt(name.as_bytes()),
+    );
+    let looks_like_json = matches!(
+        body[start],
+        b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'N' | b'I'
+    );
     (!looks_like_json).then(|| {
-        let hint = if body[start] == b'<' { "; is it a login or error page?" } else { "" };
-        format!("it is {content_type} and begins with `{}`{hint}", excerpt(&body[start..]))
+        let hint = if body[start] == b'<' {
+            "; is it a login or error page?"
+        } else {
+            ""
+        };
+        format!(
+            "it is {content_type} and begins with `{}`{hint}",
+            excerpt(&body[start..])
+        )
     })
 }
 
@@ -133,7 +168,13 @@ pub fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT_LIMIT * 4)]);
     let mut excerpt: String = text
         .chars()
-        .map(|c| if c.is_control() || matches!(c, '\u{200e}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { ' ' } else { c })
+        .map(|c| {
+            if c.is_control() || matches!(c, '\u{200e}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                ' '
+            } else {
+                c
+            }
+        })
         .take(EXCERPT_LIMIT)
         .collect();
     if text.chars().nth(EXCERPT_LIMIT).is_some() || body.len() > EXCERPT_LIMIT * 4 {

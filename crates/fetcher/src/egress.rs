@@ -60,7 +60,12 @@ impl Resolver for SystemResolver {
             NameScope::Absolute => format!("{name}."),
             NameScope::AsWritten => name.to_owned(),
         };
-        Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect()) })
+        Box::pin(async move {
+            Ok(tokio::net::lookup_host((name, 0))
+                .await?
+                .map(|found| found.ip())
+                .collect())
+        })
     }
 }
 
@@ -204,7 +209,12 @@ pub struct Refusal {
 impl Refusal {
     fn new(code: Code, reason: impl Into<String>) -> Self {
         let retryable = matches!(code, Code::DnsTimeout | Code::DnsFailed);
-        Refusal { code, reason: reason.into(), cure: None, retryable }
+        Refusal {
+            code,
+            reason: reason.into(),
+            cure: None,
+            retryable,
+        }
     }
 
     fn with_cure(mut self, cure: String) -> Self {
@@ -236,7 +246,9 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Allowed => f.write_str("allowed"),
-            Verdict::Refused(refusal) => write!(f, "refused: {refusal} [{}]", refusal.code.as_str()),
+            Verdict::Refused(refusal) => {
+                write!(f, "refused: {refusal} [{}]", refusal.code.as_str())
+            }
         }
     }
 }
@@ -244,7 +256,10 @@ impl fmt::Display for Verdict {
 /// Judges a URL by its text alone: nothing is resolved and nothing is contacted, so a public name counts as
 /// allowed even though what it resolves to is judged again at the time of a request.
 pub fn check_url(text: &str, allow: &[Allow]) -> Verdict {
-    let guard = Guard::new(GuardConfig { allow: allow.to_vec(), ..GuardConfig::default() });
+    let guard = Guard::new(GuardConfig {
+        allow: allow.to_vec(),
+        ..GuardConfig::default()
+    });
     match guard.check_text(text) {
         Ok(_) => Verdict::Allowed,
         Err(refusal) => Verdict::Refused(refusal),
@@ -254,7 +269,9 @@ pub fn check_url(text: &str, allow: &[Allow]) -> Verdict {
 impl Guard {
     /// Builds a guard.
     pub fn new(config: GuardConfig) -> Self {
-        Guard { config: Arc::new(config) }
+        Guard {
+            config: Arc::new(config),
+        }
     }
 
     /// Checks the text of a URL: canonical form, scheme, credentials, names, literal addresses, port. Does no I/O.
@@ -271,12 +288,34 @@ impl Guard {
             Ok(name) => name,
         };
         let opened = self.opens_host(name, checked.port);
-        let scope = if opened { NameScope::AsWritten } else { NameScope::Absolute };
-        let answers = match tokio::time::timeout(self.config.resolve_within, self.config.resolver.resolve(name, scope)).await {
-            Err(_) => return Err(Refusal::new(Code::DnsTimeout, format!("`{name}` was not resolved in time"))),
-            Ok(Err(_)) => return Err(Refusal::new(Code::DnsFailed, format!("`{name}` could not be resolved"))),
+        let scope = if opened {
+            NameScope::AsWritten
+        } else {
+            NameScope::Absolute
+        };
+        let answers = match tokio::time::timeout(
+            self.config.resolve_within,
+            self.config.resolver.resolve(name, scope),
+        )
+        .await
+        {
+            Err(_) => {
+                return Err(Refusal::new(
+                    Code::DnsTimeout,
+                    format!("`{name}` was not resolved in time"),
+                ));
+            }
+            Ok(Err(_)) => {
+                return Err(Refusal::new(
+                    Code::DnsFailed,
+                    format!("`{name}` could not be resolved"),
+                ));
+            }
             Ok(Ok(answers)) if answers.is_empty() => {
-                return Err(Refusal::new(Code::DnsFailed, format!("`{name}` has no address")));
+                return Err(Refusal::new(
+                    Code::DnsFailed,
+                    format!("`{name}` has no address"),
+                ));
             }
             Ok(Ok(answers)) => answers,
         };
@@ -288,10 +327,14 @@ impl Guard {
             self.check_address(*address, checked.port, Some(name))?;
             if !opened && !self.port_may_be_open(checked.port, Some(*address)) {
                 let reason = format!("port {} of `{name}` is not open", checked.port);
-                return Err(Refusal::new(Code::UrlPort, reason).with_cure(text::allow_flag(name, checked.port)));
+                return Err(Refusal::new(Code::UrlPort, reason)
+                    .with_cure(text::allow_flag(name, checked.port)));
             }
         }
-        Ok(answers.into_iter().map(|address| SocketAddr::new(address, checked.port)).collect())
+        Ok(answers
+            .into_iter()
+            .map(|address| SocketAddr::new(address, checked.port))
+            .collect())
     }
 
     /// Judges a URL with its addresses, through the resolver this guard was given; contacts nothing else.
@@ -305,14 +348,26 @@ impl Guard {
 
     /// Checks one address, `name` being what resolved to it.
     fn check_address(&self, address: IpAddr, port: u16, name: Option<&str>) -> Result<(), Refusal> {
-        let denied = self.config.deny.iter().any(|network| network.contains(address)).then_some(Tier::Denied);
-        let Some(tier) = classify(address).filter(|tier| *tier == Tier::Metadata).or(denied).or_else(|| classify(address))
+        let denied = self
+            .config
+            .deny
+            .iter()
+            .any(|network| network.contains(address))
+            .then_some(Tier::Denied);
+        let Some(tier) = classify(address)
+            .filter(|tier| *tier == Tier::Metadata)
+            .or(denied)
+            .or_else(|| classify(address))
         else {
             return Ok(());
         };
         let usual = self.is_usual(port);
         let opened = tier != Tier::Metadata
-            && (self.config.allow.iter().any(|entry| entry.opens_address(address, port, usual))
+            && (self
+                .config
+                .allow
+                .iter()
+                .any(|entry| entry.opens_address(address, port, usual))
                 || name.is_some_and(|name| self.opens_host(name, port)));
         if opened {
             return Ok(());
@@ -331,7 +386,10 @@ impl Guard {
     }
 
     fn opens_host(&self, host: &str, port: u16) -> bool {
-        self.config.allow.iter().any(|entry| entry.opens_host(host, port))
+        self.config
+            .allow
+            .iter()
+            .any(|entry| entry.opens_host(host, port))
     }
 
     fn is_usual(&self, port: u16) -> bool {
@@ -342,8 +400,16 @@ impl Guard {
     fn port_may_be_open(&self, port: u16, address: Option<IpAddr>) -> bool {
         self.is_usual(port)
             || match address {
-                Some(address) => self.config.allow.iter().any(|entry| entry.opens_address(address, port, false)),
-                None => self.config.allow.iter().any(|entry| entry.may_open_port(port)),
+                Some(address) => self
+                    .config
+                    .allow
+                    .iter()
+                    .any(|entry| entry.opens_address(address, port, false)),
+                None => self
+                    .config
+                    .allow
+                    .iter()
+                    .any(|entry| entry.may_open_port(port)),
             }
     }
 

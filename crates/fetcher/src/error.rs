@@ -56,7 +56,12 @@ pub enum PageError {
 impl PageError {
     /// Makes the error of an answer that is no success.
     pub fn status(status: StatusCode, retry_after: Option<Duration>, excerpt: String) -> Self {
-        PageError::Status { status: status.as_u16(), reason: status.canonical_reason(), retry_after, excerpt }
+        PageError::Status {
+            status: status.as_u16(),
+            reason: status.canonical_reason(),
+            retry_after,
+            excerpt,
+        }
     }
 
     /// The stable code.
@@ -94,7 +99,10 @@ impl PageError {
             PageError::Secret(_) => Fate::NeedsAttention,
             PageError::Transport(failure) => match failure {
                 Failure::Refused(refusal) if refusal.retryable => RETRY,
-                Failure::Connect(_) | Failure::Timeout { .. } | Failure::TooSlow { .. } | Failure::Truncated => RETRY,
+                Failure::Connect(_)
+                | Failure::Timeout { .. }
+                | Failure::TooSlow { .. }
+                | Failure::Truncated => RETRY,
                 Failure::BadResponse(_) | Failure::Damaged(_) => Fate::RetryOnce,
                 Failure::Refused(_)
                 | Failure::Tls(_)
@@ -102,14 +110,22 @@ impl PageError {
                 | Failure::EncodingUnsupported(_)
                 | Failure::Client(_) => Fate::Fail,
             },
-            PageError::Status { status, retry_after, .. } => match status {
+            PageError::Status {
+                status,
+                retry_after,
+                ..
+            } => match status {
                 401 | 403 => Fate::NeedsAttention,
-                408 | 425 | 429 | 500..=599 => Fate::Retry { after: *retry_after },
+                408 | 425 | 429 | 500..=599 => Fate::Retry {
+                    after: *retry_after,
+                },
                 _ => Fate::Fail,
             },
             PageError::Body(unusable) => match unusable {
                 // A close-delimited body that was cut looks like this.
-                Unusable::NotJson { ends_early: true, .. } => Fate::RetryOnce,
+                Unusable::NotJson {
+                    ends_early: true, ..
+                } => Fate::RetryOnce,
                 _ => Fate::Fail,
             },
             // Waiting for NATS is the run's matter: it hands back.
@@ -142,7 +158,9 @@ impl PageError {
             PageError::Transport(Failure::Timeout { .. } | Failure::TooSlow { .. }) => "timeout",
             PageError::Transport(_) => "transport",
             PageError::Status { status: 429, .. } => "throttled",
-            PageError::Status { status: 500..=599, .. } => "server_error",
+            PageError::Status {
+                status: 500..=599, ..
+            } => "server_error",
             PageError::Status { .. } => "client_error",
             PageError::Body(_) => "body",
             PageError::Pagination(_) => "pagination",

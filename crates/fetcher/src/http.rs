@@ -32,14 +32,25 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 
 /// Headers that frame the message or steer the connection: never a user's to set.
 const FORBIDDEN_HEADERS: &[&str] = &[
-    "host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect",
-    "accept-encoding", "http2-settings",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "accept-encoding",
+    "http2-settings",
 ];
 
 /// Tells whether a header may not be set by users. `Proxy-*` and HTTP/2 pseudo headers are among them.
 pub fn is_forbidden_header(name: &str) -> bool {
     let name = name.trim().to_ascii_lowercase();
-    FORBIDDEN_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-") || name.starts_with(':')
+    FORBIDDEN_HEADERS.contains(&name.as_str())
+        || name.starts_with("proxy-")
+        || name.starts_with(':')
 }
 
 /// How long and how much an answer may take. Every wait has its reason at its default.
@@ -168,7 +179,9 @@ pub enum Failure {
     #[error("the answer is too large: {0}")]
     TooLarge(String),
     /// A content encoding that is not read.
-    #[error("the answer's content encoding `{0}` is not supported (one layer of gzip, deflate, br or zstd is)")]
+    #[error(
+        "the answer's content encoding `{0}` is not supported (one layer of gzip, deflate, br or zstd is)"
+    )]
     EncodingUnsupported(String),
     /// The compressed bytes are damaged.
     #[error("the answer's {0} data is damaged")]
@@ -213,15 +226,26 @@ struct ClientKey {
 
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Http").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Http")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
 impl Http {
     /// Makes a sender with the given guard, limits, and further trusted authorities (PEM).
-    pub fn new(guard: Guard, limits: Limits, extra_authorities: Option<&[u8]>) -> Result<Self, TlsError> {
+    pub fn new(
+        guard: Guard,
+        limits: Limits,
+        extra_authorities: Option<&[u8]>,
+    ) -> Result<Self, TlsError> {
         let tls = Arc::new(client_config(extra_authorities)?);
-        Ok(Http { guard, limits, tls, clients: Mutex::default() })
+        Ok(Http {
+            guard,
+            limits,
+            tls,
+            clients: Mutex::default(),
+        })
     }
 
     /// The guard in force.
@@ -237,13 +261,21 @@ impl Http {
         let mut carry = Carry::Everything;
         let mut method = request.method.clone();
         loop {
-            let response = self.hop(workspace, request, &checked, &method, carry, deadline).await?;
+            let response = self
+                .hop(workspace, request, &checked, &method, carry, deadline)
+                .await?;
             let status = response.status();
             let location = response.headers().get(header::LOCATION);
             let Some(location) = location.filter(|_| is_redirect(status)) else {
                 let read = body::read(response, &self.limits, deadline).await?;
                 let url = without(checked.url(), &request.credentials);
-                return Ok(Answer { status, url, headers: read.headers, body: read.body, wire_bytes: read.wire_bytes });
+                return Ok(Answer {
+                    status,
+                    url,
+                    headers: read.headers,
+                    body: read.body,
+                    wire_bytes: read.wire_bytes,
+                });
             };
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
             visited.push(without(checked.url(), &request.credentials));
@@ -251,17 +283,23 @@ impl Http {
             // The circle is looked for without credentials too: an API that echoes them is not a new place.
             let target = without(redirect.to.url(), &request.credentials);
             if visited.contains(&target) {
-                return Err(self.guard.check_redirect(&visited, target.as_str()).err().map_or_else(
-                    || Failure::BadResponse("a circle of redirects".to_owned()),
-                    Failure::Refused,
-                ));
+                return Err(self
+                    .guard
+                    .check_redirect(&visited, target.as_str())
+                    .err()
+                    .map_or_else(
+                        || Failure::BadResponse("a circle of redirects".to_owned()),
+                        Failure::Refused,
+                    ));
             }
             if method == Method::POST && !matches!(status.as_u16(), 307 | 308) {
                 method = Method::GET;
             }
             if redirect.carry == Carry::Nothing {
                 if method == Method::POST {
-                    return Err(Failure::BadResponse("a redirect would send the body to another origin".to_owned()));
+                    return Err(Failure::BadResponse(
+                        "a redirect would send the body to another origin".to_owned(),
+                    ));
                 }
                 carry = Carry::Nothing;
             }
@@ -282,8 +320,14 @@ impl Http {
         let mut url = checked.url().clone();
         url.set_fragment(None);
         let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("Tidemark/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            header::ACCEPT,
+            HeaderValue::from_static("application/json, */*;q=0.5"),
+        );
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("Tidemark/", env!("CARGO_PKG_VERSION"))),
+        );
         if carry == Carry::Everything {
             for (name, value) in &request.headers {
                 headers.insert(name.clone(), value.clone());
@@ -293,24 +337,36 @@ impl Http {
             }
             put_query(&mut url, &request.credentials.query);
         }
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br, zstd, deflate"));
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("gzip, br, zstd, deflate"),
+        );
         let mut builder = client.request(method.clone(), url);
-        if let Some((bytes, content_type)) = request.body.as_ref().filter(|_| *method == Method::POST) {
+        if let Some((bytes, content_type)) =
+            request.body.as_ref().filter(|_| *method == Method::POST)
+        {
             if !headers.contains_key(header::CONTENT_TYPE) {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             }
             builder = builder.body(bytes.clone());
         }
-        let first_byte = deadline.min(Instant::now() + self.limits.connect + self.limits.first_byte);
+        let first_byte =
+            deadline.min(Instant::now() + self.limits.connect + self.limits.first_byte);
         match tokio::time::timeout_at(first_byte, builder.headers(headers).send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(explain(&error, checked, &self.limits)),
-            Err(_) => Err(Failure::Timeout { what: "answer", limit: self.limits.first_byte }),
+            Err(_) => Err(Failure::Timeout {
+                what: "answer",
+                limit: self.limits.first_byte,
+            }),
         }
     }
 
     fn client(&self, workspace: &str, checked: &CheckedUrl) -> Result<reqwest::Client, Failure> {
-        let key = ClientKey { workspace: workspace.into(), origin: crate::egress::origin(checked.url()).into() };
+        let key = ClientKey {
+            workspace: workspace.into(),
+            origin: crate::egress::origin(checked.url()).into(),
+        };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if let Some((client, used)) = clients.get_mut(&key) {
@@ -318,12 +374,18 @@ impl Http {
             return Ok(client.clone());
         }
         if clients.len() >= CLIENT_LIMIT {
-            let oldest = clients.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            let oldest = clients
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| key.clone());
             oldest.map(|oldest| clients.remove(&oldest));
         }
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured((*self.tls).clone())
-            .dns_resolver(Arc::new(CheckedResolver { guard: self.guard.clone(), checked: checked.clone() }))
+            .dns_resolver(Arc::new(CheckedResolver {
+                guard: self.guard.clone(),
+                checked: checked.clone(),
+            }))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -347,7 +409,11 @@ impl reqwest::dns::Resolve for CheckedResolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         let (guard, checked) = (self.guard.clone(), self.checked.clone());
         Box::pin(async move {
-            if checked.url().host_str().is_none_or(|host| !host.eq_ignore_ascii_case(name.as_str())) {
+            if checked
+                .url()
+                .host_str()
+                .is_none_or(|host| !host.eq_ignore_ascii_case(name.as_str()))
+            {
                 return Err("a name that was not checked".into());
             }
             let addresses = guard.resolve(&checked).await?;
@@ -371,13 +437,19 @@ fn put_query(url: &mut Url, parameters: &[(String, service::Secret)]) {
 
 /// An address without the credential parameters.
 pub fn without(url: &Url, credentials: &Credentials) -> Url {
-    let names: Vec<&str> = credentials.query.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = credentials
+        .query
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     without_names(url, &names)
 }
 
 /// An address without the parameters of these names.
 pub fn without_names(url: &Url, names: &[&str]) -> Url {
-    let Some(query) = url.query().filter(|_| !names.is_empty()) else { return url.clone() };
+    let Some(query) = url.query().filter(|_| !names.is_empty()) else {
+        return url.clone();
+    };
     // Pairs are kept as they are written: re-encoding could change what the API reads.
     let kept: Vec<&str> = query
         .split('&')
@@ -411,20 +483,25 @@ fn explain(error: &reqwest::Error, checked: &CheckedUrl, limits: &Limits) -> Fai
             return Failure::Tls(tls.to_string());
         }
         if let Some(io) = current.downcast_ref::<std::io::Error>() {
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            if let Some(tls) = tls_inside(io) {
                 return Failure::Tls(tls.to_string());
             }
             ended_early |= matches!(
                 io.kind(),
-                std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+                std::io::ErrorKind::UnexpectedEof
+                    | std::io::ErrorKind::ConnectionReset
+                    | std::io::ErrorKind::BrokenPipe
             );
         }
         cause = current.source();
     }
     let text = innermost(error);
     if error.is_timeout() {
-        let (what, limit) =
-            if error.is_connect() { ("connection", limits.connect) } else { ("answer", limits.first_byte) };
+        let (what, limit) = if error.is_connect() {
+            ("connection", limits.connect)
+        } else {
+            ("answer", limits.first_byte)
+        };
         Failure::Timeout { what, limit }
     } else if error.is_connect() {
         Failure::Connect(host)
@@ -435,13 +512,25 @@ fn explain(error: &reqwest::Error, checked: &CheckedUrl, limits: &Limits) -> Fai
     }
 }
 
+/// The TLS error inside an I/O error; they wrap one another without naming each other as sources.
+fn tls_inside(io: &std::io::Error) -> Option<&rustls::Error> {
+    let inner = io.get_ref()?;
+    inner
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| inner.downcast_ref::<std::io::Error>().and_then(tls_inside))
+}
+
 /// The innermost cause's text; it names no address (reqwest puts those on the outermost).
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    if cause.downcast_ref::<reqwest::Error>().is_some() { "request failed".to_owned() } else { cause.to_string() }
+    if cause.downcast_ref::<reqwest::Error>().is_some() {
+        "request failed".to_owned()
+    } else {
+        cause.to_string()
+    }
 }
 
 /// Reads a header name and value that a user wrote, refusing those that are not theirs to set.
@@ -450,7 +539,8 @@ pub fn user_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue),
         return Err(format!("header `{name}` may not be set"));
     }
     let parsed = HeaderName::try_from(name).map_err(|_| "a header name is invalid".to_owned())?;
-    let value = HeaderValue::try_from(value).map_err(|_| format!("the value of header `{name}` is invalid"))?;
+    let value = HeaderValue::try_from(value)
+        .map_err(|_| format!("the value of header `{name}` is invalid"))?;
     Ok((parsed, value))
 }
 
@@ -466,13 +556,28 @@ mod tests {
         };
         let mut url = Url::parse("https://h.test/v3?api_secret=old&page=2&x=a%2Bb").expect("url");
         put_query(&mut url, &credentials.query);
-        assert_eq!(url.as_str(), "https://h.test/v3?page=2&x=a%2Bb&api_secret=a+b%26c");
-        assert_eq!(without(&url, &credentials).as_str(), "https://h.test/v3?page=2&x=a%2Bb");
+        assert_eq!(
+            url.as_str(),
+            "https://h.test/v3?page=2&x=a%2Bb&api_secret=a+b%26c"
+        );
+        assert_eq!(
+            without(&url, &credentials).as_str(),
+            "https://h.test/v3?page=2&x=a%2Bb"
+        );
     }
 
     #[test]
     fn framing_headers_are_not_the_users() {
-        for name in ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Proxy-Authorization", "TE", ":path", "Expect"] {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "CONNECTION",
+            "Proxy-Authorization",
+            "TE",
+            ":path",
+            "Expect",
+        ] {
             assert!(user_header(name, "x").is_err(), "{name}");
         }
         assert!(user_header("X-Kit-Version", "3").is_ok());

@@ -21,10 +21,18 @@ pub struct Instruments {
 impl Instruments {
     /// Declares the instruments on `meter`.
     pub fn new(meter: &Meter) -> Self {
-        let counter = |name: &'static str, help: &'static str| meter.u64_counter(name).with_description(help).build();
+        let counter = |name: &'static str, help: &'static str| {
+            meter.u64_counter(name).with_description(help).build()
+        };
         Instruments {
-            requests: counter("tidemark.fetcher.requests", "Requests sent to APIs, by outcome"),
-            retries: counter("tidemark.fetcher.retries", "Tries beyond the first, by the class of the error before"),
+            requests: counter(
+                "tidemark.fetcher.requests",
+                "Requests sent to APIs, by outcome",
+            ),
+            retries: counter(
+                "tidemark.fetcher.retries",
+                "Tries beyond the first, by the class of the error before",
+            ),
             pages: counter("tidemark.fetcher.pages", "Pages published"),
             bytes: meter
                 .u64_counter("tidemark.fetcher.bytes")
@@ -68,7 +76,8 @@ impl Instruments {
 
     /// Counts a wait for `reason` (`retry` or `budget`).
     pub fn wait(&self, reason: &'static str, waited: Duration) {
-        self.waits.record(waited.as_secs_f64(), &[KeyValue::new("reason", reason)]);
+        self.waits
+            .record(waited.as_secs_f64(), &[KeyValue::new("reason", reason)]);
     }
 
     /// Counts a run that begins.

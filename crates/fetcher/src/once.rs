@@ -25,7 +25,11 @@ pub struct Glance {
 }
 
 /// Fetches `url` once by GET with the given headers, under `guard`. The headers are sent to its origin only.
-pub async fn fetch_once(url: &str, headers: &[(String, String)], guard: &Guard) -> Result<Glance, PageError> {
+pub async fn fetch_once(
+    url: &str,
+    headers: &[(String, String)],
+    guard: &Guard,
+) -> Result<Glance, PageError> {
     let checked = guard.check_text(url)?;
     let http = Http::new(guard.clone(), Limits::default(), None)
         .map_err(|error| PageError::Transport(crate::http::Failure::Client(error.to_string())))?;
@@ -43,16 +47,31 @@ pub async fn fetch_once(url: &str, headers: &[(String, String)], guard: &Guard) 
     };
     let answer = http.send("try", &outgoing).await?;
     if !answer.status.is_success() {
-        let after = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let after = answer
+            .headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
         let after = after.and_then(|value| retry_after(value, jiff::Timestamp::now()));
         // Whoever tries an address from a terminal knows what they sent; still, values of headers are not shown back.
-        let secrets: Vec<_> = headers.iter().map(|(_, value)| service::Secret::new(value.clone())).collect();
+        let secrets: Vec<_> = headers
+            .iter()
+            .map(|(_, value)| service::Secret::new(value.clone()))
+            .collect();
         let excerpt = crate::redact::Redactor::new(&secrets).excerpt(&answer.body);
         return Err(PageError::status(answer.status, after, excerpt));
     }
     let content_type = answer.content_type().map(str::to_owned);
-    let links = answer.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+    let links = answer
+        .headers
+        .get_all(header::LINK)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let link = next_of_link_headers(links);
     let (body, _) = decode::page(answer.body, content_type.as_deref(), &[])?;
-    Ok(Glance { status: answer.status, content_type, link, body })
+    Ok(Glance {
+        status: answer.status,
+        content_type,
+        link,
+        body,
+    })
 }

@@ -50,10 +50,20 @@ pub struct Place {
 pub fn parameters(pagination: &Pagination, position: &Position) -> Vec<Place> {
     let mut places = Vec::new();
     let mut add = |param: &str, placement: Placement, value: Value| {
-        places.push(Place { param: param.to_owned(), placement, value });
+        places.push(Place {
+            param: param.to_owned(),
+            placement,
+            value,
+        });
     };
     // A size has no place in a path.
-    let beside = |placement: Placement| if placement == Placement::Path { Placement::Query } else { placement };
+    let beside = |placement: Placement| {
+        if placement == Placement::Path {
+            Placement::Query
+        } else {
+            placement
+        }
+    };
     match (pagination, position) {
         (Pagination::Page(page), Position::Page(number)) => {
             add(&page.param, page.placement, Value::from(*number));
@@ -188,10 +198,22 @@ impl Walk {
         let first = match &pagination {
             Pagination::Page(page) => Position::Page(page.start),
             Pagination::Offset(offset) => Position::Offset(offset.start),
-            Pagination::None | Pagination::Cursor(_) | Pagination::NextUrl(_) | Pagination::LinkHeader => Position::Start,
+            Pagination::None
+            | Pagination::Cursor(_)
+            | Pagination::NextUrl(_)
+            | Pagination::LinkHeader => Position::Start,
         };
-        let state = State { handed_out: 1, outstanding: BTreeMap::from([(1, first)]), ..State::default() };
-        let walk = Walk { pagination, max_pages: max_pages.max(1), bodies: HashMap::new(), state };
+        let state = State {
+            handed_out: 1,
+            outstanding: BTreeMap::from([(1, first)]),
+            ..State::default()
+        };
+        let walk = Walk {
+            pagination,
+            max_pages: max_pages.max(1),
+            bodies: HashMap::new(),
+            state,
+        };
         let todo = walk.outstanding();
         (walk, todo)
     }
@@ -208,8 +230,16 @@ impl Walk {
         if state.outstanding.is_empty() || state.handed_out == 0 {
             return None;
         }
-        let bodies: HashMap<String, u32> = pages.into_iter().map(|(number, hash)| (hash, number)).collect();
-        let walk = Walk { pagination, max_pages: max_pages.max(1), bodies, state };
+        let bodies: HashMap<String, u32> = pages
+            .into_iter()
+            .map(|(number, hash)| (hash, number))
+            .collect();
+        let walk = Walk {
+            pagination,
+            max_pages: max_pages.max(1),
+            bodies,
+            state,
+        };
         let todo = walk.outstanding();
         Some((walk, todo))
     }
@@ -224,7 +254,11 @@ impl Walk {
 
     /// Pages handed out and not yet done.
     pub fn outstanding(&self) -> Vec<(u32, Position)> {
-        self.state.outstanding.iter().map(|(number, position)| (*number, position.clone())).collect()
+        self.state
+            .outstanding
+            .iter()
+            .map(|(number, position)| (*number, position.clone()))
+            .collect()
     }
 
     /// How many pages there will be, as far as the API said.
@@ -246,7 +280,12 @@ impl Walk {
     pub fn after(&mut self, number: u32, facts: &Facts) -> Result<Step, PaginationFault> {
         let is_first = number == 1;
         let is_empty = facts.records == Some(0);
-        if !is_empty && let Some(earlier) = self.bodies.insert(facts.hash.clone(), number).filter(|n| *n != number) {
+        if !is_empty
+            && let Some(earlier) = self
+                .bodies
+                .insert(facts.hash.clone(), number)
+                .filter(|n| *n != number)
+        {
             if self.state.confirming == Some(number) {
                 self.state.outstanding.remove(&number);
                 return Ok(Step::End(RunEnd::ShortPage));
@@ -255,7 +294,11 @@ impl Walk {
                 "page {number} is the same as page {earlier}: does the API know the pagination parameter?"
             )));
         }
-        let position = self.state.outstanding.remove(&number).unwrap_or(Position::Start);
+        let position = self
+            .state
+            .outstanding
+            .remove(&number)
+            .unwrap_or(Position::Start);
         self.note_totals(facts);
         let earlier_largest = self.state.largest;
         self.state.largest = earlier_largest.max(facts.records.unwrap_or(0));
@@ -270,10 +313,14 @@ impl Walk {
                     return Ok(step);
                 }
                 let sent = page.size_param.is_some();
-                if let Some(end) = self.sequential_end(number, facts, page.size, sent, earlier_largest)? {
+                if let Some(end) =
+                    self.sequential_end(number, facts, page.size, sent, earlier_largest)?
+                {
                     return Ok(Step::End(end));
                 }
-                let Position::Page(at) = position else { return Err(lost()) };
+                let Position::Page(at) = position else {
+                    return Err(lost());
+                };
                 Ok(self.hand_out(Position::Page(at.saturating_add(1))))
             }
             Pagination::Offset(offset) => {
@@ -281,10 +328,14 @@ impl Walk {
                     return Ok(step);
                 }
                 let sent = offset.limit_param.is_some();
-                if let Some(end) = self.sequential_end(number, facts, offset.limit, sent, earlier_largest)? {
+                if let Some(end) =
+                    self.sequential_end(number, facts, offset.limit, sent, earlier_largest)?
+                {
                     return Ok(Step::End(end));
                 }
-                let Position::Offset(at) = position else { return Err(lost()) };
+                let Position::Offset(at) = position else {
+                    return Err(lost());
+                };
                 let step = facts
                     .records
                     .filter(|records| *records > 0)
@@ -299,7 +350,9 @@ impl Walk {
             }
             Pagination::Cursor(_) => self.after_cursor(facts, is_empty),
             Pagination::NextUrl(_) | Pagination::LinkHeader => {
-                let Some(link) = link(&facts.next)? else { return Ok(Step::End(RunEnd::NoNext)) };
+                let Some(link) = link(&facts.next)? else {
+                    return Ok(Step::End(RunEnd::NoNext));
+                };
                 self.bear_empties()?;
                 if self.state.handed_out >= self.max_pages {
                     return Ok(Step::End(RunEnd::PageCap));
@@ -307,6 +360,13 @@ impl Walk {
                 Ok(Step::Follow(link))
             }
         }
+    }
+
+    /// Whether page `number` has the very body of an earlier page.
+    pub fn repeats(&self, number: u32, hash: &str) -> bool {
+        self.bodies
+            .get(hash)
+            .is_some_and(|earlier| *earlier != number)
     }
 
     /// Tells that the API refused page `number` (404 and the like); the end, where that page was asked for only to
@@ -342,7 +402,9 @@ impl Walk {
             Value::String(text) if text.is_empty() => None,
             value @ (Value::String(_) | Value::Number(_)) => Some(value.clone()),
             _ => {
-                return Err(PaginationFault::Unreadable("the cursor is neither text nor a number".to_owned()));
+                return Err(PaginationFault::Unreadable(
+                    "the cursor is neither text nor a number".to_owned(),
+                ));
             }
         };
         let Some(cursor) = cursor else {
@@ -358,7 +420,9 @@ impl Walk {
             return match facts.has_more {
                 // Feeds answer like this at their end: nothing new, the same cursor.
                 None if is_empty => Ok(Step::End(RunEnd::EmptyPage)),
-                _ => Err(PaginationFault::Loop("the API gives the same cursor again".to_owned())),
+                _ => Err(PaginationFault::Loop(
+                    "the API gives the same cursor again".to_owned(),
+                )),
             };
         }
         self.bear_empties()?;
@@ -384,12 +448,18 @@ impl Walk {
                 self.bear_empties()?;
                 return Ok(None);
             }
-            return Ok(Some(if was_confirming { RunEnd::ShortPage } else { RunEnd::EmptyPage }));
+            return Ok(Some(if was_confirming {
+                RunEnd::ShortPage
+            } else {
+                RunEnd::EmptyPage
+            }));
         }
         if facts.has_more == Some(true) {
             return Ok(None);
         }
-        let Some(records) = facts.records else { return Ok(None) };
+        let Some(records) = facts.records else {
+            return Ok(None);
+        };
         let size = size.map(u64::from);
         if number == 1 {
             // An API may cap the size that we asked for: then "short" is its full page. One more request tells.
@@ -407,9 +477,10 @@ impl Walk {
     }
 
     fn note_totals(&mut self, facts: &Facts) {
-        for (stated, known) in
-            [(facts.total_pages, &mut self.state.total_pages), (facts.total, &mut self.state.total)]
-        {
+        for (stated, known) in [
+            (facts.total_pages, &mut self.state.total_pages),
+            (facts.total, &mut self.state.total),
+        ] {
             let Some(stated) = stated else { continue };
             match known {
                 Some(known) if *known == stated => {}
@@ -455,8 +526,9 @@ impl Walk {
         self.state.parallel = true;
         let last = u32::try_from(known).unwrap_or(u32::MAX).min(self.max_pages);
         if last > self.state.handed_out {
-            let more: Vec<(u32, Position)> =
-                (self.state.handed_out + 1..=last).filter_map(|number| Some((number, self.numbered(number)?))).collect();
+            let more: Vec<(u32, Position)> = (self.state.handed_out + 1..=last)
+                .filter_map(|number| Some((number, self.numbered(number)?)))
+                .collect();
             self.state.outstanding.extend(more.iter().cloned());
             self.state.handed_out = last;
             return Some(Step::Fetch(more));
@@ -465,16 +537,24 @@ impl Walk {
             return Some(Step::Pending);
         }
         let capped = known > u64::from(self.max_pages);
-        Some(Step::End(if capped { RunEnd::PageCap } else { RunEnd::TotalReached }))
+        Some(Step::End(if capped {
+            RunEnd::PageCap
+        } else {
+            RunEnd::TotalReached
+        }))
     }
 
     /// Where page `number` stands, when pages are numbered evenly.
     fn numbered(&self, number: u32) -> Option<Position> {
         let behind = u64::from(number.saturating_sub(1));
         match &self.pagination {
-            Pagination::Page(page) => Some(Position::Page(page.start.saturating_add(i64::try_from(behind).ok()?))),
+            Pagination::Page(page) => Some(Position::Page(
+                page.start.saturating_add(i64::try_from(behind).ok()?),
+            )),
             Pagination::Offset(offset) => {
-                Some(Position::Offset(offset.start.saturating_add(behind.saturating_mul(self.state.first_records?))))
+                Some(Position::Offset(offset.start.saturating_add(
+                    behind.saturating_mul(self.state.first_records?),
+                )))
             }
             _ => None,
         }
@@ -485,12 +565,18 @@ impl Walk {
             return Step::End(RunEnd::PageCap);
         }
         self.state.handed_out += 1;
-        self.state.outstanding.insert(self.state.handed_out, position.clone());
+        self.state
+            .outstanding
+            .insert(self.state.handed_out, position.clone());
         Step::Fetch(vec![(self.state.handed_out, position)])
     }
 
     fn bear_empties(&self) -> Result<(), PaginationFault> {
-        if self.state.empties >= EMPTY_LIMIT { Err(PaginationFault::EmptyLoop) } else { Ok(()) }
+        if self.state.empties >= EMPTY_LIMIT {
+            Err(PaginationFault::EmptyLoop)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -503,12 +589,18 @@ fn link(next: &Value) -> Result<Option<String>, PaginationFault> {
         Value::Null | Value::Bool(false) => Ok(None),
         Value::String(text) if text.trim().is_empty() => Ok(None),
         Value::String(text) => Ok(Some(text.clone())),
-        _ => Err(PaginationFault::Unreadable("the next link is no text".to_owned())),
+        _ => Err(PaginationFault::Unreadable(
+            "the next link is no text".to_owned(),
+        )),
     }
 }
 
 fn fingerprint(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Returns the target of `rel="next"` in `Link` headers (RFC 8288).
@@ -546,9 +638,12 @@ fn split_parameters(text: &str) -> (&str, &str) {
 
 fn is_next(parameters: &str) -> bool {
     parameters.split(';').any(|parameter| {
-        let Some((name, value)) = parameter.split_once('=') else { return false };
+        let Some((name, value)) = parameter.split_once('=') else {
+            return false;
+        };
         let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
-        name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+        name.trim().eq_ignore_ascii_case("rel")
+            && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
     })
 }
 

@@ -47,7 +47,11 @@ pub struct Plan {
 
 impl Plan {
     /// Reads `request`, renders its templates and opens its secrets.
-    pub fn of(request: &SyncRequest, identities: &[Identity], now: Timestamp) -> Result<Self, PageError> {
+    pub fn of(
+        request: &SyncRequest,
+        identities: &[Identity],
+        now: Timestamp,
+    ) -> Result<Self, PageError> {
         let connection = Connection::from_document(&document(request.connection.as_ref()))
             .map_err(|problems| unusable("connection", &problems))?;
         let asked = Request::from_document(&document(request.request.as_ref()))
@@ -55,15 +59,33 @@ impl Plan {
         let window = request.window.as_ref().map(interval).transpose()?;
         let zone = match request.timezone.as_str() {
             "" => TimeZone::UTC,
-            name => TimeZone::get(name).map_err(|_| PageError::Request(format!("time zone `{name}` is unknown")))?,
+            name => TimeZone::get(name)
+                .map_err(|_| PageError::Request(format!("time zone `{name}` is unknown")))?,
         };
         let now = request.slot.parse().unwrap_or(now);
-        let scope = Scope { window, now, zone, connection: IndexMap::new() };
+        let scope = Scope {
+            window,
+            now,
+            zone,
+            connection: IndexMap::new(),
+        };
         let template = Template::new(&connection, &asked, &scope)?;
-        let access = Access::open(&request.workspace, &connection, &request.secrets, identities)?;
+        let access = Access::open(
+            &request.workspace,
+            &connection,
+            &request.secrets,
+            identities,
+        )?;
         let limit = connection.rate_limit.clone();
-        let concurrency = limit.as_ref().and_then(|limit| limit.concurrency).unwrap_or(CONCURRENCY);
-        let max_pages = if request.max_pages == 0 { asked.max_pages } else { request.max_pages };
+        let concurrency = limit
+            .as_ref()
+            .and_then(|limit| limit.concurrency)
+            .unwrap_or(CONCURRENCY);
+        let max_pages = if request.max_pages == 0 {
+            asked.max_pages
+        } else {
+            request.max_pages
+        };
         Ok(Plan {
             connection: connection.name.to_string(),
             rate_limit: limit,
@@ -80,7 +102,9 @@ impl Plan {
 
 /// Documents of the store say their kind; the types do not.
 fn document(document: Option<&wire::Json>) -> Value {
-    let mut document = document.map(|document| document.0.clone()).unwrap_or_default();
+    let mut document = document
+        .map(|document| document.0.clone())
+        .unwrap_or_default();
     if let Value::Object(fields) = &mut document {
         fields.shift_remove("kind");
     }
@@ -88,15 +112,22 @@ fn document(document: Option<&wire::Json>) -> Value {
 }
 
 fn unusable(what: &str, problems: &[definition::Problem]) -> PageError {
-    let first = problems.first().map(|problem| format!("{}: {}", problem.path, problem.message)).unwrap_or_default();
+    let first = problems
+        .first()
+        .map(|problem| format!("{}: {}", problem.path, problem.message))
+        .unwrap_or_default();
     PageError::Request(format!("its {what} cannot be read ({first})"))
 }
 
 fn interval(window: &wire::Window) -> Result<Interval, PageError> {
     let read = |text: &str| {
-        text.parse::<Timestamp>().map_err(|_| PageError::Request("its window has no readable dates".to_owned()))
+        text.parse::<Timestamp>()
+            .map_err(|_| PageError::Request("its window has no readable dates".to_owned()))
     };
-    Ok(Interval { start: read(&window.start)?, end: read(&window.end)? })
+    Ok(Interval {
+        start: read(&window.start)?,
+        end: read(&window.end)?,
+    })
 }
 
 /// Knows where a page says what matters for paging.
@@ -128,9 +159,17 @@ enum Read {
 impl Reader {
     /// Collects the paths of `pagination` and of the records.
     pub fn of(pagination: &Pagination, records_hint: &str) -> Self {
-        let mut reader =
-            Reader { plain: Vec::new(), records: None, total_pages: None, total: None, has_more: None, next: None };
-        let hint = Some(records_hint.trim()).filter(|hint| !hint.is_empty()).map(str::to_owned);
+        let mut reader = Reader {
+            plain: Vec::new(),
+            records: None,
+            total_pages: None,
+            total: None,
+            has_more: None,
+            next: None,
+        };
+        let hint = Some(records_hint.trim())
+            .filter(|hint| !hint.is_empty())
+            .map(str::to_owned);
         reader.records = reader.want(hint.as_ref());
         match pagination {
             Pagination::None | Pagination::LinkHeader => {}
@@ -158,7 +197,10 @@ impl Reader {
             self.plain.push(plain);
             self.plain.len() - 1
         });
-        Some(Want { path: path.clone(), plain })
+        Some(Want {
+            path: path.clone(),
+            plain,
+        })
     }
 
     /// Reads what a page says; `scan` is of the same body.
@@ -168,11 +210,18 @@ impl Reader {
             total_pages: self.number(self.total_pages.as_ref(), body, scan)?,
             total: self.number(self.total.as_ref(), body, scan)?,
             has_more: self.has_more(body, scan)?,
-            next: match self.next.as_ref().map(|want| read(want, body, scan)).transpose()? {
+            next: match self
+                .next
+                .as_ref()
+                .map(|want| read(want, body, scan))
+                .transpose()?
+            {
                 None | Some(Read::Missing) => Value::Null,
                 Some(Read::Value(value)) => value,
                 Some(Read::Members(..)) => {
-                    return Err(PaginationFault::Unreadable("the next cursor or link is a list or an object".to_owned()));
+                    return Err(PaginationFault::Unreadable(
+                        "the next cursor or link is a list or an object".to_owned(),
+                    ));
                 }
             },
             hash: String::new(),
@@ -180,7 +229,9 @@ impl Reader {
     }
 
     fn records(&self, body: &[u8], scan: &Scan) -> Result<Option<u64>, PaginationFault> {
-        let Some(want) = &self.records else { return Ok(scan.longest_array) };
+        let Some(want) = &self.records else {
+            return Ok(scan.longest_array);
+        };
         Ok(match read(want, body, scan)? {
             Read::Missing | Read::Value(Value::Null) => Some(0),
             Read::Members(Kind::Array, members) => Some(members),
@@ -189,31 +240,49 @@ impl Reader {
         })
     }
 
-    fn number(&self, want: Option<&Want>, body: &[u8], scan: &Scan) -> Result<Option<u64>, PaginationFault> {
+    fn number(
+        &self,
+        want: Option<&Want>,
+        body: &[u8],
+        scan: &Scan,
+    ) -> Result<Option<u64>, PaginationFault> {
         let Some(want) = want else { return Ok(None) };
         let unreadable = || PaginationFault::Unreadable(format!("`{}` is not a number", want.path));
         match read(want, body, scan)? {
             Read::Missing | Read::Value(Value::Null) => Ok(None),
             Read::Value(Value::Number(number)) => {
                 let whole = number.as_u64().or_else(|| {
-                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and small")]
-                    number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n)).map(|n| n as u64)
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "checked to be whole and small"
+                    )]
+                    number
+                        .as_f64()
+                        .filter(|n| n.fract() == 0.0 && (0.0..1e15).contains(n))
+                        .map(|n| n as u64)
                 });
                 whole.map(Some).ok_or_else(unreadable)
             }
-            Read::Value(Value::String(text)) => text.trim().parse().map(Some).map_err(|_| unreadable()),
+            Read::Value(Value::String(text)) => {
+                text.trim().parse().map(Some).map_err(|_| unreadable())
+            }
             Read::Value(_) | Read::Members(..) => Err(unreadable()),
         }
     }
 
     fn has_more(&self, body: &[u8], scan: &Scan) -> Result<Option<bool>, PaginationFault> {
-        let Some(want) = &self.has_more else { return Ok(None) };
+        let Some(want) = &self.has_more else {
+            return Ok(None);
+        };
         Ok(match read(want, body, scan)? {
             Read::Missing => None,
             Read::Value(Value::Null) => Some(false),
             Read::Value(Value::Bool(more)) => Some(more),
             Read::Value(Value::Number(number)) => Some(number.as_f64() != Some(0.0)),
-            Read::Value(Value::String(text)) => Some(!matches!(text.trim(), "" | "false" | "False" | "no" | "0")),
+            Read::Value(Value::String(text)) => {
+                Some(!matches!(text.trim(), "" | "false" | "False" | "no" | "0"))
+            }
             Read::Value(Value::Array(items)) => Some(!items.is_empty()),
             Read::Value(Value::Object(fields)) => Some(!fields.is_empty()),
             Read::Members(_, members) => Some(members > 0),
@@ -225,14 +294,23 @@ fn read(want: &Want, body: &[u8], scan: &Scan) -> Result<Read, PaginationFault> 
     if let Some(index) = want.plain.filter(|index| !scan.crosses_array[*index]) {
         return Ok(match &scan.found[index] {
             None => Read::Missing,
-            Some(Found { kind: kind @ (Kind::Array | Kind::Object), members, .. }) => Read::Members(*kind, *members),
-            Some(found) => serde_json::from_slice(&body[found.span.clone()]).map_or(Read::Missing, Read::Value),
+            Some(Found {
+                kind: kind @ (Kind::Array | Kind::Object),
+                members,
+                ..
+            }) => Read::Members(*kind, *members),
+            Some(found) => {
+                serde_json::from_slice(&body[found.span.clone()]).map_or(Read::Missing, Read::Value)
+            }
         });
     }
     match expression::select_path(&want.path, body) {
         Ok(Some(value)) => Ok(Read::Value(value)),
         Ok(None) => Ok(Read::Missing),
-        Err(error) => Err(PaginationFault::Path { path: want.path.clone(), message: error.to_string() }),
+        Err(error) => Err(PaginationFault::Path {
+            path: want.path.clone(),
+            message: error.to_string(),
+        }),
     }
 }
 
@@ -243,7 +321,8 @@ mod tests {
     use super::*;
 
     fn facts(pagination: Value, hint: &str, body: &Value) -> Result<Facts, PaginationFault> {
-        let request = Request::from_document(&json!({"path": "/x", "pagination": pagination})).expect("a request");
+        let request = Request::from_document(&json!({"path": "/x", "pagination": pagination}))
+            .expect("a request");
         let reader = Reader::of(&request.pagination, hint);
         let body = body.to_string();
         let scan = crate::decode::scan(body.as_bytes(), &reader.plain).expect("json");
@@ -253,27 +332,52 @@ mod tests {
     #[test]
     fn what_a_page_says_is_read_in_every_spelling() {
         let page = json!({"page": {"param": "p", "total_pages": "meta.pages", "total": "meta.total", "has_more": "meta.more"}});
-        let read = facts(page.clone(), "items", &json!({"meta": {"pages": "12", "total": 120.0, "more": "false"}, "items": [1, 2]}));
+        let read = facts(
+            page.clone(),
+            "items",
+            &json!({"meta": {"pages": "12", "total": 120.0, "more": "false"}, "items": [1, 2]}),
+        );
         let read = read.expect("facts");
-        assert_eq!((read.total_pages, read.total, read.has_more, read.records), (Some(12), Some(120), Some(false), Some(2)));
+        assert_eq!(
+            (read.total_pages, read.total, read.has_more, read.records),
+            (Some(12), Some(120), Some(false), Some(2))
+        );
         let silent = facts(page.clone(), "items", &json!({"items": null})).expect("facts");
-        assert_eq!((silent.total_pages, silent.total, silent.has_more, silent.records), (None, None, None, Some(0)));
-        let nothing = facts(page.clone(), "", &json!({"other": [], "rows": [1, 2, 3]})).expect("facts");
-        assert_eq!(nothing.records, Some(3), "without a hint the longest list counts");
+        assert_eq!(
+            (
+                silent.total_pages,
+                silent.total,
+                silent.has_more,
+                silent.records
+            ),
+            (None, None, None, Some(0))
+        );
+        let nothing =
+            facts(page.clone(), "", &json!({"other": [], "rows": [1, 2, 3]})).expect("facts");
+        assert_eq!(
+            nothing.records,
+            Some(3),
+            "without a hint the longest list counts"
+        );
         assert!(facts(page, "items", &json!({"meta": {"total": "many"}})).is_err());
     }
 
     #[test]
     fn cursors_and_links_are_read_by_path_or_expression() {
         let cursor = |from: &str| json!({"cursor": {"from": from, "param": "after"}});
-        let body = json!({"items": [{"id": 7}, {"id": 9}], "links": [{"rel": "next", "href": "/2"}]});
+        let body =
+            json!({"items": [{"id": 7}, {"id": 9}], "links": [{"rel": "next", "href": "/2"}]});
         for (from, expected) in [
             ("items[-1].id", json!(9)),
             ("links[rel = \"next\"].href", json!("/2")),
             ("missing", Value::Null),
             ("items.id", json!([7, 9])),
         ] {
-            assert_eq!(facts(cursor(from), "items", &body).expect(from).next, expected, "{from}");
+            assert_eq!(
+                facts(cursor(from), "items", &body).expect(from).next,
+                expected,
+                "{from}"
+            );
         }
         assert!(facts(cursor("items"), "items", &body).is_err());
     }

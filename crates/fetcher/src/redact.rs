@@ -37,12 +37,19 @@ impl Redactor {
         }
         // The longest first, so that no tail of a longer spelling stays.
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        Redactor { finders: needles.iter().map(|needle| Finder::new(needle).into_owned()).collect() }
+        Redactor {
+            finders: needles
+                .iter()
+                .map(|needle| Finder::new(needle).into_owned())
+                .collect(),
+        }
     }
 
     /// Tells whether `text` holds a secret.
     pub fn finds_in(&self, text: &[u8]) -> bool {
-        self.finders.iter().any(|finder| finder.find(text).is_some())
+        self.finders
+            .iter()
+            .any(|finder| finder.find(text).is_some())
     }
 
     /// Returns `text` with every secret masked.
@@ -70,7 +77,11 @@ impl Redactor {
     /// A secret of digits alone that stands as a JSON number becomes ones, so that the page stays JSON.
     pub fn body(&self, body: Bytes) -> Bytes {
         let mut masked: Option<Vec<u8>> = None;
-        for finder in self.finders.iter().filter(|finder| finder.needle().len() >= SHORTEST_IN_BODIES) {
+        for finder in self
+            .finders
+            .iter()
+            .filter(|finder| finder.needle().len() >= SHORTEST_IN_BODIES)
+        {
             let current: &[u8] = masked.as_deref().unwrap_or(&body);
             if finder.find(current).is_none() {
                 continue;
@@ -99,14 +110,17 @@ impl Redactor {
 
 /// Whether the digits at `from..to` stand outside a string, as (part of) a number.
 fn is_number(body: &[u8], from: usize, to: usize) -> bool {
-    let of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
+    let of_number =
+        |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
     if !body[from..to].iter().all(u8::is_ascii_digit) {
         return false;
     }
     let before = body[..from].iter().rev().find(|byte| !of_number(byte));
     let after = body[to..].iter().find(|byte| !of_number(byte));
-    let opens = before.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b':' | b',' | b'['));
-    let closes = after.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b']' | b'}'));
+    let opens =
+        before.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b':' | b',' | b'['));
+    let closes =
+        after.is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b']' | b'}'));
     opens && closes
 }
 
@@ -136,7 +150,10 @@ fn spellings(value: &str) -> Vec<String> {
                 return c.to_string();
             }
             let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+            c.encode_utf16(&mut units)
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect()
         })
         .collect();
     let mut all = vec![
@@ -145,13 +162,20 @@ fn spellings(value: &str) -> Vec<String> {
         form,
         percent.replace("%20", "+"),
         percent.clone(),
-        percent.bytes().fold((String::new(), 0), |(mut text, after), byte| {
-            // Only the two digits of an escape become lower case.
-            let after = if byte == b'%' { 2_u8 } else { after };
-            let lower = after > 0 && byte != b'%';
-            text.push(char::from(if lower { byte.to_ascii_lowercase() } else { byte }));
-            (text, if lower { after - 1 } else { after })
-        }).0,
+        percent
+            .bytes()
+            .fold((String::new(), 0), |(mut text, after), byte| {
+                // Only the two digits of an escape become lower case.
+                let after = if byte == b'%' { 2_u8 } else { after };
+                let lower = after > 0 && byte != b'%';
+                text.push(char::from(if lower {
+                    byte.to_ascii_lowercase()
+                } else {
+                    byte
+                }));
+                (text, if lower { after - 1 } else { after })
+            })
+            .0,
         json.replace('/', "\\/"),
         ascii.replace('/', "\\/"),
         ascii,
@@ -187,8 +211,14 @@ mod tests {
         ] {
             let masked = redactor.body(Bytes::from_static(echoed.as_bytes()));
             let text = String::from_utf8_lossy(&masked).into_owned();
-            assert!(text.contains("***") && !text.contains("s3cr3t") && !text.contains("czNj"), "{text}");
-            assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+            assert!(
+                text.contains("***") && !text.contains("s3cr3t") && !text.contains("czNj"),
+                "{text}"
+            );
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&text).is_ok(),
+                "{text}"
+            );
         }
         assert_eq!(redactor.text("bad key s3cr3t/é \"x\"&y"), "bad key ***");
     }
@@ -196,21 +226,32 @@ mod tests {
     #[test]
     fn a_body_without_a_secret_stays_the_same_bytes() {
         let body = Bytes::from_static(b"{\"a\":1}");
-        assert_eq!(redactor("sk_live_123").body(body.clone()).as_ptr(), body.as_ptr());
+        assert_eq!(
+            redactor("sk_live_123").body(body.clone()).as_ptr(),
+            body.as_ptr()
+        );
     }
 
     #[test]
     fn digits_that_are_a_number_stay_a_number() {
         let redactor = redactor("8675309");
-        let body = redactor.body(Bytes::from_static(b"{\"id\":8675309,\"t\":\"key 8675309\",\"l\":[-8675309.5]}"));
+        let body = redactor.body(Bytes::from_static(
+            b"{\"id\":8675309,\"t\":\"key 8675309\",\"l\":[-8675309.5]}",
+        ));
         let text = String::from_utf8_lossy(&body).into_owned();
-        assert_eq!(text, "{\"id\":1111111,\"t\":\"key ***\",\"l\":[-1111111.5]}");
+        assert_eq!(
+            text,
+            "{\"id\":1111111,\"t\":\"key ***\",\"l\":[-1111111.5]}"
+        );
     }
 
     #[test]
     fn short_secrets_are_masked_in_texts_only() {
         let redactor = redactor("abc");
         assert_eq!(redactor.text("key abc"), "key ***");
-        assert_eq!(&redactor.body(Bytes::from_static(b"[\"abc\"]"))[..], b"[\"abc\"]");
+        assert_eq!(
+            &redactor.body(Bytes::from_static(b"[\"abc\"]"))[..],
+            b"[\"abc\"]"
+        );
     }
 }

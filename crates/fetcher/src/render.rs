@@ -84,9 +84,14 @@ pub struct Template {
 
 impl Template {
     /// Renders every template of `connection` and `request` in `scope`.
-    pub fn new(connection: &Connection, request: &Request, scope: &Scope) -> Result<Self, RenderError> {
+    pub fn new(
+        connection: &Connection,
+        request: &Request,
+        scope: &Scope,
+    ) -> Result<Self, RenderError> {
         let base = render("base_url", &connection.base_url, scope)?;
-        let path = template::render_path(&request.path, scope).map_err(|error| fault("request.path", &error))?;
+        let path = template::render_path(&request.path, scope)
+            .map_err(|error| fault("request.path", &error))?;
         let mut query = Vec::new();
         for (name, value) in &request.query {
             let texts = match value {
@@ -94,7 +99,10 @@ impl Template {
                 QueryValue::Many(texts) => texts.as_slice(),
             };
             for text in texts {
-                query.push((name.clone(), render(&format!("request.query.{name}"), text, scope)?));
+                query.push((
+                    name.clone(),
+                    render(&format!("request.query.{name}"), text, scope)?,
+                ));
             }
         }
         let mut headers = HeaderMap::new();
@@ -106,23 +114,39 @@ impl Template {
         let body = request
             .body
             .as_ref()
-            .map(|body| template::render_value(body, scope).map_err(|error| fault("request.body", &error)))
+            .map(|body| {
+                template::render_value(body, scope).map_err(|error| fault("request.body", &error))
+            })
             .transpose()?;
         let form = request
             .form
             .as_ref()
             .map(|form| {
                 let field = |(name, value): (&String, &String)| {
-                    Ok((name.clone(), render(&format!("request.form.{name}"), value, scope)?))
+                    Ok((
+                        name.clone(),
+                        render(&format!("request.form.{name}"), value, scope)?,
+                    ))
                 };
-                form.iter().map(field).collect::<Result<Vec<_>, RenderError>>()
+                form.iter()
+                    .map(field)
+                    .collect::<Result<Vec<_>, RenderError>>()
             })
             .transpose()?;
         let method = match request.method {
             Method::Get => http::Method::GET,
             Method::Post => http::Method::POST,
         };
-        Ok(Template { request: request.clone(), method, base, path, query, headers, body, form })
+        Ok(Template {
+            request: request.clone(),
+            method,
+            base,
+            path,
+            query,
+            headers,
+            body,
+            form,
+        })
     }
 
     /// The place in `position` put into the request, and its address checked by its text.
@@ -132,22 +156,34 @@ impl Template {
         let mut headers = self.headers.clone();
         let mut body = self.body.clone();
         let mut form = self.form.clone();
-        for Place { param, placement, value } in parameters(&self.request.pagination, position) {
+        for Place {
+            param,
+            placement,
+            value,
+        } in parameters(&self.request.pagination, position)
+        {
             match placement {
                 Placement::Query => put(&mut query, &param, plain(&value)),
                 Placement::Header => {
-                    let (name, value) = user_header(&param, &plain(&value)).map_err(RenderError::Header)?;
+                    let (name, value) =
+                        user_header(&param, &plain(&value)).map_err(RenderError::Header)?;
                     headers.insert(name, value);
                 }
                 Placement::Path => path = put_in_path(&path, &param, &plain(&value))?,
                 Placement::Body => match &mut form {
                     Some(form) => put(form, &param, plain(&value)),
-                    None => put_in_body(body.get_or_insert_with(|| Value::Object(serde_json::Map::new())), &param, value)?,
+                    None => put_in_body(
+                        body.get_or_insert_with(|| Value::Object(serde_json::Map::new())),
+                        &param,
+                        value,
+                    )?,
                 },
             }
         }
         // A first page without a place (cursors) leaves no placeholder behind.
-        if let Some(param) = path_param(&self.request.pagination).filter(|_| !matches!(position, Position::Url(_))) {
+        if let Some(param) =
+            path_param(&self.request.pagination).filter(|_| !matches!(position, Position::Url(_)))
+        {
             path = strip_placeholder(&path, param);
         }
         let mut url = match position {
@@ -163,16 +199,26 @@ impl Template {
         }
         let body = match (form, body) {
             (Some(form), _) => {
-                let text = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form).finish();
+                let text = url::form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(&form)
+                    .finish();
                 Some((Bytes::from(text), "application/x-www-form-urlencoded"))
             }
             (None, Some(body)) => Some((Bytes::from(body.to_string()), "application/json")),
             (None, None) => None,
         };
-        if body.as_ref().is_some_and(|(bytes, _)| bytes.len() > Request::MAX_BODY_BYTES) {
+        if body
+            .as_ref()
+            .is_some_and(|(bytes, _)| bytes.len() > Request::MAX_BODY_BYTES)
+        {
             return Err(RenderError::BodyTooLarge);
         }
-        Ok(Rendered { method: self.method.clone(), url, headers, body })
+        Ok(Rendered {
+            method: self.method.clone(),
+            url,
+            headers,
+            body,
+        })
     }
 }
 
@@ -181,7 +227,10 @@ fn render(what: &str, text: &str, scope: &Scope) -> Result<String, RenderError> 
 }
 
 fn fault(what: &str, error: &template::TemplateError) -> RenderError {
-    RenderError::Template { what: what.to_owned(), message: error.message.clone() }
+    RenderError::Template {
+        what: what.to_owned(),
+        message: error.message.clone(),
+    }
 }
 
 /// Puts `path` behind the path of `base`, keeping exactly one slash between them and the query of neither lost.
@@ -196,9 +245,17 @@ fn join(base: &str, path: &str) -> String {
     };
     let mut joined = match path {
         "" => base.to_owned(),
-        path => format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')),
+        path => format!(
+            "{}/{}",
+            base.trim_end_matches('/'),
+            path.trim_start_matches('/')
+        ),
     };
-    let queries: Vec<&str> = base_query.into_iter().chain(path_query).filter(|query| !query.is_empty()).collect();
+    let queries: Vec<&str> = base_query
+        .into_iter()
+        .chain(path_query)
+        .filter(|query| !query.is_empty())
+        .collect();
     if !queries.is_empty() {
         joined.push('?');
         joined.push_str(&queries.join("&"));
@@ -232,7 +289,10 @@ fn put_in_path(path: &str, param: &str, value: &str) -> Result<String, RenderErr
     let placeholder = format!("{{{param}}}");
     if !path.contains(&placeholder) {
         let reason = "is put in the path, but the path has no such placeholder in braces";
-        return Err(RenderError::Placement { param: param.to_owned(), reason });
+        return Err(RenderError::Placement {
+            param: param.to_owned(),
+            reason,
+        });
     }
     let encoded: String = value
         .bytes()
@@ -260,7 +320,8 @@ fn path_param(pagination: &definition::Pagination) -> Option<&str> {
 fn strip_placeholder(path: &str, param: &str) -> String {
     let placeholder = format!("{{{param}}}");
     if path.contains(&placeholder) {
-        path.replace(&format!("/{placeholder}"), "").replace(&placeholder, "")
+        path.replace(&format!("/{placeholder}"), "")
+            .replace(&placeholder, "")
     } else {
         path.to_owned()
     }
@@ -268,17 +329,28 @@ fn strip_placeholder(path: &str, param: &str) -> String {
 
 /// Puts a value at a dotted path of a JSON body; a number in a segment is an index of a list.
 fn put_in_body(body: &mut Value, param: &str, value: Value) -> Result<(), RenderError> {
-    let fault = |reason| RenderError::Placement { param: param.to_owned(), reason };
+    let fault = |reason| RenderError::Placement {
+        param: param.to_owned(),
+        reason,
+    };
     let mut at = body;
     let mut names = param.split('.').peekable();
     while let Some(name) = names.next() {
         at = match at {
             Value::Object(fields) => fields.entry(name.to_owned()).or_insert(Value::Null),
             Value::Array(items) => {
-                let index: usize = name.parse().map_err(|_| fault("meets a list in the body, and is no index of it"))?;
-                items.get_mut(index).ok_or_else(|| fault("is beyond the end of a list in the body"))?
+                let index: usize = name
+                    .parse()
+                    .map_err(|_| fault("meets a list in the body, and is no index of it"))?;
+                items
+                    .get_mut(index)
+                    .ok_or_else(|| fault("is beyond the end of a list in the body"))?
             }
-            _ => return Err(fault("meets a value in the body that is neither object nor list")),
+            _ => {
+                return Err(fault(
+                    "meets a value in the body that is neither object nor list",
+                ));
+            }
         };
         if names.peek().is_some() && at.is_null() {
             *at = Value::Object(serde_json::Map::new());

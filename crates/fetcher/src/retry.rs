@@ -75,14 +75,27 @@ impl Policy {
         let chance = chance.clamp(0.0, 1.0);
         let wait = match after {
             // Jitter on top: a server that says "7 s" to everybody does not want everybody then.
-            Some(after) => after + Duration::from_secs(1).min(after / 10 + self.base / 2).mul_f64(chance),
+            Some(after) => {
+                after
+                    + Duration::from_secs(1)
+                        .min(after / 10 + self.base / 2)
+                        .mul_f64(chance)
+            }
             // Full jitter.
             None => {
-                let doubled = self.base.saturating_mul(1_u32.checked_shl(tried.saturating_sub(1)).unwrap_or(u32::MAX));
+                let doubled = self.base.saturating_mul(
+                    1_u32
+                        .checked_shl(tried.saturating_sub(1))
+                        .unwrap_or(u32::MAX),
+                );
                 doubled.min(self.ceiling).mul_f64(chance)
             }
         };
-        if wait > self.longest { Next::HandBack(wait) } else { Next::Wait(wait) }
+        if wait > self.longest {
+            Next::HandBack(wait)
+        } else {
+            Next::Wait(wait)
+        }
     }
 }
 
@@ -100,7 +113,10 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
 
 fn parse_http_date(value: &str) -> Option<Timestamp> {
     // HTTP says GMT where RFC 2822 accepts it as an obsolete zone.
-    let zoned = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_zoned(value).ok()?;
+    let zoned = rfc2822::DateTimeParser::new()
+        .relaxed_weekday(true)
+        .parse_zoned(value)
+        .ok()?;
     Some(zoned.timestamp())
 }
 
@@ -116,10 +132,29 @@ mod tests {
     fn both_forms_of_retry_after_are_read() {
         assert_eq!(retry_after("7", now()), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(" 0 ", now()), Some(Duration::ZERO));
-        assert_eq!(retry_after("Mon, 23 Nov 2026 10:02:00 GMT", now()), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Mon, 23 Nov 2026 09:00:00 GMT", now()), Some(Duration::ZERO), "a date gone by is now");
-        assert!(retry_after("Fri, 31 Dec 2027 23:59:59 GMT", now()).is_some_and(|wait| wait > LONGEST_WAIT));
-        for garbage in ["-1", "1e3", "1.5", "soon", "", "1000000000000000000000000000000", "99999999", "+7"] {
+        assert_eq!(
+            retry_after("Mon, 23 Nov 2026 10:02:00 GMT", now()),
+            Some(Duration::from_secs(120))
+        );
+        assert_eq!(
+            retry_after("Mon, 23 Nov 2026 09:00:00 GMT", now()),
+            Some(Duration::ZERO),
+            "a date gone by is now"
+        );
+        assert!(
+            retry_after("Fri, 31 Dec 2027 23:59:59 GMT", now())
+                .is_some_and(|wait| wait > LONGEST_WAIT)
+        );
+        for garbage in [
+            "-1",
+            "1e3",
+            "1.5",
+            "soon",
+            "",
+            "1000000000000000000000000000000",
+            "99999999",
+            "+7",
+        ] {
             assert_eq!(retry_after(garbage, now()), None, "{garbage}");
         }
     }
@@ -129,27 +164,49 @@ mod tests {
         let policy = Policy::default();
         let retry = Fate::Retry { after: None };
         assert_eq!(policy.next(1, retry, 0.0), Next::Wait(Duration::ZERO));
-        assert_eq!(policy.next(1, retry, 1.0), Next::Wait(Duration::from_millis(500)));
-        assert_eq!(policy.next(3, retry, 1.0), Next::Wait(Duration::from_secs(2)));
-        assert_eq!(policy.next(7, retry, 1.0), Next::Wait(Duration::from_secs(30)));
+        assert_eq!(
+            policy.next(1, retry, 1.0),
+            Next::Wait(Duration::from_millis(500))
+        );
+        assert_eq!(
+            policy.next(3, retry, 1.0),
+            Next::Wait(Duration::from_secs(2))
+        );
+        assert_eq!(
+            policy.next(7, retry, 1.0),
+            Next::Wait(Duration::from_secs(30))
+        );
         assert_eq!(policy.next(8, retry, 1.0), Next::GiveUp);
     }
 
     #[test]
     fn the_servers_wait_is_honoured_or_handed_back() {
         let policy = Policy::default();
-        let after = |seconds| Fate::Retry { after: Some(Duration::from_secs(seconds)) };
-        assert_eq!(policy.next(1, after(7), 0.0), Next::Wait(Duration::from_secs(7)));
-        let Next::Wait(wait) = policy.next(1, after(7), 1.0) else { panic!("no wait") };
+        let after = |seconds| Fate::Retry {
+            after: Some(Duration::from_secs(seconds)),
+        };
+        assert_eq!(
+            policy.next(1, after(7), 0.0),
+            Next::Wait(Duration::from_secs(7))
+        );
+        let Next::Wait(wait) = policy.next(1, after(7), 1.0) else {
+            panic!("no wait")
+        };
         assert!(wait > Duration::from_secs(7) && wait <= Duration::from_secs(8));
-        assert!(matches!(policy.next(1, after(16 * 60), 0.0), Next::HandBack(_)));
+        assert!(matches!(
+            policy.next(1, after(16 * 60), 0.0),
+            Next::HandBack(_)
+        ));
         assert_eq!(policy.next(8, after(1), 0.0), Next::GiveUp);
     }
 
     #[test]
     fn some_errors_are_worth_one_more_try_and_some_none() {
         let policy = Policy::default();
-        assert!(matches!(policy.next(1, Fate::RetryOnce, 0.5), Next::Wait(_)));
+        assert!(matches!(
+            policy.next(1, Fate::RetryOnce, 0.5),
+            Next::Wait(_)
+        ));
         assert_eq!(policy.next(2, Fate::RetryOnce, 0.5), Next::GiveUp);
         assert_eq!(policy.next(1, Fate::Fail, 0.5), Next::GiveUp);
         assert_eq!(policy.next(1, Fate::NeedsAttention, 0.5), Next::GiveUp);

@@ -26,7 +26,12 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
     let concurrency = config.concurrency;
     let budgets = Budgets::new(bus.budgets(), context.clock.clone());
     let instruments = Instruments::new(&context.meter);
-    let engine = Arc::new(Engine::new(config, context.clock.clone(), Some(budgets), instruments)?);
+    let engine = Arc::new(Engine::new(
+        config,
+        context.clock.clone(),
+        Some(budgets),
+        instruments,
+    )?);
     let shutdown = context.shutdown.clone();
     let consuming = bus.clone();
     context.tasks.spawn_essential("fetcher.sync", async move {
@@ -35,7 +40,9 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
             let (engine, bus, stop) = (engine.clone(), bus.clone(), stop.clone());
             async move { handle(&engine, &bus, &stop, delivery).await }
         };
-        consuming.consume(Consumer::Fetcher, concurrency, shutdown.token(), handler).await;
+        consuming
+            .consume(Consumer::Fetcher, concurrency, shutdown.token(), handler)
+            .await;
     });
     ready.set(true);
     tracing::info!(concurrency, "fetcher is ready");
@@ -43,10 +50,18 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
 }
 
 /// Handles one delivery of a sync request.
-pub async fn handle(engine: &Engine, bus: &Bus, stop: &Shutdown, delivery: Delivery<SyncRequest>) -> Outcome {
+pub async fn handle(
+    engine: &Engine,
+    bus: &Bus,
+    stop: &Shutdown,
+    delivery: Delivery<SyncRequest>,
+) -> Outcome {
     let request = delivery.message;
     if delivery.deliveries >= engine.config.deliveries {
-        let message = format!("the request was delivered {} times and never ended", delivery.deliveries);
+        let message = format!(
+            "the request was delivered {} times and never ended",
+            delivery.deliveries
+        );
         return Outcome::Reject(Reason::new("run.poison", message));
     }
     if stop.is_requested() {
@@ -60,12 +75,20 @@ pub async fn handle(engine: &Engine, bus: &Bus, stop: &Shutdown, delivery: Deliv
         attempt = request.attempt,
     );
     engine.instruments.begin();
-    let outlet = ToBus { bus, delivery: delivery.deliveries, in_hand: &delivery.in_hand };
+    let outlet = ToBus {
+        bus,
+        delivery: delivery.deliveries,
+        in_hand: &delivery.in_hand,
+    };
     let (outcome, counted) = async {
         let manifest = match engine.run(&request, &outlet, stop).await {
             Ok(manifest) => manifest,
             Err(unpublished) => {
-                tracing::warn!(page = unpublished.page, reason = unpublished.reason, "a page could not be published");
+                tracing::warn!(
+                    page = unpublished.page,
+                    reason = unpublished.reason,
+                    "a page could not be published"
+                );
                 return (Outcome::RetryAfter(AFTER_TROUBLE), "handed_back");
             }
         };
@@ -85,11 +108,16 @@ pub async fn handle(engine: &Engine, bus: &Bus, stop: &Shutdown, delivery: Deliv
 }
 
 fn counted(manifest: &RunManifest) -> &'static str {
-    [RunOutcome::Complete, RunOutcome::Truncated, RunOutcome::Failed, RunOutcome::Checkpoint]
-        .into_iter()
-        .map(|outcome| outcome.as_str())
-        .find(|outcome| *outcome == manifest.outcome)
-        .unwrap_or("failed")
+    [
+        RunOutcome::Complete,
+        RunOutcome::Truncated,
+        RunOutcome::Failed,
+        RunOutcome::Checkpoint,
+    ]
+    .into_iter()
+    .map(|outcome| outcome.as_str())
+    .find(|outcome| *outcome == manifest.outcome)
+    .unwrap_or("failed")
 }
 
 fn log(manifest: &RunManifest) {

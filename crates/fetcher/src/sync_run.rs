@@ -29,6 +29,9 @@ use crate::plan::Plan;
 /// Pages that may wait for NATS while the next ones are fetched; each may be large.
 const PUBLISH_AHEAD: usize = 8;
 
+/// A lease of slots lasts three times as long.
+const RENEW_EVERY: Duration = Duration::from_secs(60);
+
 /// Progress is for people: more often than this nobody reads it.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -80,9 +83,20 @@ impl Engine {
         instruments: Instruments,
     ) -> Result<Self, TlsError> {
         let guard = crate::egress::Guard::new(config.guard.clone());
-        let http = Http::new(guard, config.limits.clone(), config.extra_authorities.as_deref())?;
+        let http = Http::new(
+            guard,
+            config.limits.clone(),
+            config.extra_authorities.as_deref(),
+        )?;
         let identities = config.identities.clone().into();
-        Ok(Engine { http, config, clock, budgets, instruments, identities })
+        Ok(Engine {
+            http,
+            config,
+            clock,
+            budgets,
+            instruments,
+            identities,
+        })
     }
 
     /// Fetches what `request` asks for and returns how it ended. Never longer than the checkpoint allows, and soon
@@ -97,7 +111,12 @@ impl Engine {
         let plan = match Plan::of(request, &self.identities, self.clock.now()) {
             Ok(plan) => plan,
             Err(error) => {
-                fail(&mut manifest, &error, None, &crate::redact::Redactor::default());
+                fail(
+                    &mut manifest,
+                    &error,
+                    None,
+                    &crate::redact::Redactor::default(),
+                );
                 return Ok(self.ended(manifest));
             }
         };
@@ -108,11 +127,20 @@ impl Engine {
                 return Ok(self.ended(manifest));
             }
         };
-        let outcome = Run::new(self, request, &plan, outlet, manifest, slots).go(stop).await;
+        let outcome = Run::new(self, request, &plan, outlet, manifest, slots)
+            .go(stop)
+            .await;
         if let (Some(budgets), Some(limit)) = (&self.budgets, &plan.rate_limit)
             && limit.concurrency.is_some()
         {
-            budgets.release(&request.workspace, &plan.connection, limit, &holder(request)).await;
+            budgets
+                .release(
+                    &request.workspace,
+                    &plan.connection,
+                    limit,
+                    &holder(request),
+                )
+                .await;
         }
         outcome.map(|manifest| self.ended(manifest))
     }
@@ -123,10 +151,19 @@ impl Engine {
     }
 
     /// How many requests at a time: the connection's concurrency is leased over all replicas.
-    async fn slots(&self, request: &SyncRequest, plan: &Plan, stop: &Shutdown) -> Result<usize, Denied> {
-        let Some(limit) = &plan.rate_limit else { return Ok(plan.concurrency as usize) };
+    async fn slots(
+        &self,
+        request: &SyncRequest,
+        plan: &Plan,
+        stop: &Shutdown,
+    ) -> Result<usize, Denied> {
+        let Some(limit) = &plan.rate_limit else {
+            return Ok(plan.concurrency as usize);
+        };
         let Some(budgets) = &self.budgets else {
-            return Err(Denied::Unreachable("this fetcher has no connection to NATS KV".to_owned()));
+            return Err(Denied::Unreachable(
+                "this fetcher has no connection to NATS KV".to_owned(),
+            ));
         };
         if limit.concurrency.is_none() {
             return Ok(plan.concurrency as usize);
@@ -134,7 +171,16 @@ impl Engine {
         let patience = Instant::now() + self.config.longest_wait;
         loop {
             let wanted = plan.concurrency;
-            match budgets.lease(&request.workspace, &plan.connection, limit, &holder(request), wanted).await {
+            match budgets
+                .lease(
+                    &request.workspace,
+                    &plan.connection,
+                    limit,
+                    &holder(request),
+                    wanted,
+                )
+                .await
+            {
                 Ok(0) | Err(Denied::Spent(_)) => {
                     let pause = Duration::from_secs(1);
                     if Instant::now() + pause > patience || stop.is_requested() {
@@ -148,8 +194,36 @@ impl Engine {
         }
     }
 
+    /// Keeps the slots of a long run.
+    async fn renew(&self, request: &SyncRequest, plan: &Plan, slots: usize) {
+        let (Some(budgets), Some(limit)) = (&self.budgets, &plan.rate_limit) else {
+            return;
+        };
+        if limit.concurrency.is_some() {
+            let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+            let renewed = budgets
+                .lease(
+                    &request.workspace,
+                    &plan.connection,
+                    limit,
+                    &holder(request),
+                    slots,
+                )
+                .await;
+            if let Err(error) = renewed {
+                tracing::debug!(%error, "a lease could not be renewed");
+            }
+        }
+    }
+
     /// A run that may not send anything: it goes on later, from where it is.
-    fn denied(&self, manifest: &mut RunManifest, denied: Denied, request: &SyncRequest, plan: &Plan) {
+    fn denied(
+        &self,
+        manifest: &mut RunManifest,
+        denied: Denied,
+        request: &SyncRequest,
+        plan: &Plan,
+    ) {
         match denied {
             Denied::Spent(wait) => {
                 hand_back(manifest, Some(wait));
@@ -198,13 +272,17 @@ impl<'a, O: Outlet> Run<'a, O> {
     ) -> Self {
         let resumed = request.resume.as_ref().and_then(|resume| {
             let next = &resume.next.as_ref()?.0;
-            let pages = resume.pages.iter().map(|page| (page.number, page.hash.clone()));
+            let pages = resume
+                .pages
+                .iter()
+                .map(|page| (page.number, page.hash.clone()));
             let walk = Walk::resume(plan.pagination.clone(), plan.max_pages, next, pages)?;
             manifest.pages.clone_from(&resume.pages);
             manifest.records = resume.pages.iter().filter_map(|page| page.records).sum();
             Some(walk)
         });
-        let (walk, todo) = resumed.unwrap_or_else(|| Walk::begin(plan.pagination.clone(), plan.max_pages));
+        let (walk, todo) =
+            resumed.unwrap_or_else(|| Walk::begin(plan.pagination.clone(), plan.max_pages));
         Run {
             engine,
             request,
@@ -227,6 +305,7 @@ impl<'a, O: Outlet> Run<'a, O> {
         let winding_down = CancellationToken::new();
         let _wind_down_on_drop = winding_down.clone().drop_guard();
         let checkpoint_at = Instant::now() + engine.config.checkpoint_after;
+        let mut renew_at = Instant::now() + RENEW_EVERY;
         let requests = std::sync::atomic::AtomicU32::new(0);
         let mut fetching = FuturesUnordered::new();
         let mut publishing = FuturesUnordered::new();
@@ -235,7 +314,14 @@ impl<'a, O: Outlet> Run<'a, O> {
             while starting && fetching.len() < self.slots && publishing.len() < PUBLISH_AHEAD {
                 match self.todo.pop_front() {
                     Some((number, position)) => {
-                        fetching.push(engine.page(request, plan, number, position, &winding_down, &requests));
+                        fetching.push(engine.page(
+                            request,
+                            plan,
+                            number,
+                            position,
+                            &winding_down,
+                            &requests,
+                        ));
                     }
                     None => starting = false,
                 }
@@ -273,35 +359,48 @@ impl<'a, O: Outlet> Run<'a, O> {
                     self.kept(entry, kept, wire_bytes).await;
                 }
                 () = stop.requested(), if !winding_down.is_cancelled() => winding_down.cancel(),
+                () = tokio::time::sleep_until(renew_at) => {
+                    engine.renew(request, plan, self.slots).await;
+                    renew_at = Instant::now() + RENEW_EVERY;
+                }
                 () = tokio::time::sleep_until(checkpoint_at), if !winding_down.is_cancelled() => winding_down.cancel(),
             }
         }
         drop(fetching);
         drop(publishing);
         self.manifest.requests = requests.into_inner();
+        self.told = None;
+        self.tell(match (&self.failure, self.end) {
+            (Some(_), _) => "ended",
+            (None, Some(_)) => "evaluating",
+            (None, None) => "waiting",
+        })
+        .await;
         Ok(self.finish())
     }
 
     /// Decides what follows a page and returns what is to be published of it.
     fn take(&mut self, page: fetch::Fetched) -> Option<(PageEntry, Bytes, u64)> {
         let number = page.number;
-        let hash = page.body.as_deref().map(wire::page::hash).unwrap_or_default();
+        let hash = page
+            .body
+            .as_deref()
+            .map(wire::page::hash)
+            .unwrap_or_default();
         let facts = Facts { hash, ..page.facts };
-        let confirmed_nothing = |step: &Step| matches!(step, Step::End(RunEnd::ShortPage)) && facts.records != Some(0);
-        let mut duplicate = false;
+        // A page asked for only to see whether it exists, and which repeats an earlier one, must not count.
+        let duplicate = facts.records != Some(0) && self.walk.repeats(number, &facts.hash);
         match self.walk.after(number, &facts) {
-            Ok(step) => {
-                // A page asked for only to see whether it exists, and which repeats the one before, counts once.
-                duplicate = confirmed_nothing(&step) && self.manifest.pages.iter().any(|entry| entry.hash == facts.hash);
-                self.apply(step, &page.url, number);
-            }
+            Ok(step) => self.apply(step, &page.url, number),
             Err(fault) => self.failed(number, fault.into()),
         }
         let body = page.body?;
         let entry = PageEntry {
             number,
             bytes: body.len() as u64,
-            records: facts.records.and_then(|records| i64::try_from(records).ok()),
+            records: facts
+                .records
+                .and_then(|records| i64::try_from(records).ok()),
             status: u32::from(page.status),
             fetched_at: page.fetched_at.to_string(),
             url: self.plan.redactor.text(page.url.as_str()).into_owned(),
@@ -317,12 +416,17 @@ impl<'a, O: Outlet> Run<'a, O> {
             Step::Pending => {}
             Step::End(end) => self.end = Some(end),
             Step::Follow(link) => {
-                let checked = self.engine.http.guard().check_next_link(from, &link, &|url| self.walk.has_seen(url));
+                let checked = self
+                    .engine
+                    .http
+                    .guard()
+                    .check_next_link(from, &link, &|url| self.walk.has_seen(url));
                 match checked {
                     Ok(url) => {
                         let bare = self.plan.access.strip(&url);
                         if self.walk.has_seen(&bare) || bare == *from {
-                            let again = "the next link leads to a page that was already fetched".to_owned();
+                            let again =
+                                "the next link leads to a page that was already fetched".to_owned();
                             return self.failed(number, PaginationFault::Loop(again).into());
                         }
                         let step = self.walk.follow(from, &bare);
@@ -358,7 +462,12 @@ impl<'a, O: Outlet> Run<'a, O> {
     }
 
     async fn kept(&mut self, mut entry: PageEntry, kept: bus::PublishedPage, wire_bytes: u64) {
-        tracing::debug!(page = entry.number, bytes = kept.bytes, records = entry.records, "page published");
+        tracing::debug!(
+            page = entry.number,
+            bytes = kept.bytes,
+            records = entry.records,
+            "page published"
+        );
         entry.sequences = kept.sequences;
         entry.hash = kept.hash;
         entry.bytes = kept.bytes;
@@ -399,12 +508,21 @@ impl<'a, O: Outlet> Run<'a, O> {
         manifest.stated_total = stated(self.walk.stated_total());
         manifest.stated_pages = stated(self.walk.stated_pages());
         if self.walk.source_changed() {
-            tracing::warn!(run = manifest.run, "the API's stated total changed during the run");
+            tracing::warn!(
+                run = manifest.run,
+                "the API's stated total changed during the run"
+            );
         }
         match (&self.failure, self.end) {
-            (Some((error, page)), _) => fail(&mut manifest, error, Some(*page), &self.plan.redactor),
+            (Some((error, page)), _) => {
+                fail(&mut manifest, error, Some(*page), &self.plan.redactor)
+            }
             (None, Some(end)) => {
-                let outcome = if end == RunEnd::PageCap { RunOutcome::Truncated } else { RunOutcome::Complete };
+                let outcome = if end == RunEnd::PageCap {
+                    RunOutcome::Truncated
+                } else {
+                    RunOutcome::Complete
+                };
                 manifest.outcome = outcome.as_str().to_owned();
                 manifest.ended = end.as_str().to_owned();
             }
@@ -413,7 +531,10 @@ impl<'a, O: Outlet> Run<'a, O> {
                 let next = self.walk.checkpoint();
                 // A cursor that holds a secret must not travel: the next attempt begins anew.
                 if self.plan.redactor.finds_in(next.to_string().as_bytes()) {
-                    tracing::warn!(run = manifest.run, "the checkpoint would hold a secret; the run will begin anew");
+                    tracing::warn!(
+                        run = manifest.run,
+                        "the checkpoint would hold a secret; the run will begin anew"
+                    );
                 } else {
                     manifest.next = Some(Json::from(next));
                 }
@@ -452,7 +573,12 @@ fn hand_back(manifest: &mut RunManifest, wait: Option<Duration>) {
     manifest.retry_after_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
 }
 
-fn fail(manifest: &mut RunManifest, error: &PageError, page: Option<u32>, redactor: &crate::redact::Redactor) {
+fn fail(
+    manifest: &mut RunManifest,
+    error: &PageError,
+    page: Option<u32>,
+    redactor: &crate::redact::Redactor,
+) {
     manifest.outcome = RunOutcome::Failed.as_str().to_owned();
     manifest.ended = match error {
         PageError::Pagination(PaginationFault::Loop(_)) => RunEnd::RepeatedPage,

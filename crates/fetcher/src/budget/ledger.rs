@@ -33,7 +33,11 @@ impl Rule {
     /// Reads a definition's limit.
     pub fn of(limit: &RateLimit) -> Self {
         let per_ms = i64::try_from(limit.per.to_duration().as_millis()).unwrap_or(i64::MAX / 4);
-        Rule { requests: limit.requests, per_ms: per_ms.max(1), concurrency: limit.concurrency }
+        Rule {
+            requests: limit.requests,
+            per_ms: per_ms.max(1),
+            concurrency: limit.concurrency,
+        }
     }
 
     /// Permits that one grant brings: a tenth of the rate, so that replicas share it.
@@ -53,7 +57,8 @@ impl Rule {
 
     /// How long a grant counts: its window, the time in which it may be used, skew, and rounding.
     fn span_ms(&self) -> i64 {
-        self.per_ms.saturating_add(self.use_within_ms() + SKEW_MS + self.step_ms())
+        self.per_ms
+            .saturating_add(self.use_within_ms() + SKEW_MS + self.step_ms())
     }
 
     fn step_ms(&self) -> i64 {
@@ -93,14 +98,19 @@ impl Ledger {
     /// Grants up to `wanted` permits at `now_ms`, never more than the rule allows in any window.
     pub fn grant(&mut self, rule: &Rule, now_ms: i64, wanted: u32) -> Grant {
         // A clock behind the last grant's counts as that: time never goes back here.
-        let now_ms = self.grants.last().map_or(now_ms, |(at, _)| now_ms.max(at - rule.step_ms()));
+        let now_ms = self
+            .grants
+            .last()
+            .map_or(now_ms, |(at, _)| now_ms.max(at - rule.step_ms()));
         self.grants.retain(|(at, _)| at + rule.span_ms() > now_ms);
         let spent: u64 = self.grants.iter().map(|(_, count)| u64::from(*count)).sum();
         let free = u64::from(rule.requests).saturating_sub(spent);
         let count = u32::try_from(free).unwrap_or(u32::MAX).min(wanted.max(1));
         if count == 0 {
             let first = self.grants.first().map_or(now_ms, |(at, _)| *at);
-            return Grant::Wait { ms: (first + rule.span_ms() - now_ms).max(1) };
+            return Grant::Wait {
+                ms: (first + rule.span_ms() - now_ms).max(1),
+            };
         }
         let step = rule.step_ms();
         let at = now_ms.div_euclid(step) * step + step;
@@ -108,21 +118,31 @@ impl Ledger {
             Some((last, counted)) if *last == at => *counted += count,
             _ => self.grants.push((at, count)),
         }
-        Grant::Permits { count, use_by_ms: now_ms + rule.use_within_ms() }
+        Grant::Permits {
+            count,
+            use_by_ms: now_ms + rule.use_within_ms(),
+        }
     }
 
     /// Leases up to `wanted` slots to `holder` at `now_ms`, in place of what it held.
     pub fn lease(&mut self, rule: &Rule, now_ms: i64, holder: &str, wanted: u32) -> u32 {
         self.leases.retain(|_, (_, until)| *until > now_ms);
-        let Some(limit) = rule.concurrency else { return wanted };
-        let of_others: u64 =
-            self.leases.iter().filter(|(name, _)| *name != holder).map(|(_, (slots, _))| u64::from(*slots)).sum();
+        let Some(limit) = rule.concurrency else {
+            return wanted;
+        };
+        let of_others: u64 = self
+            .leases
+            .iter()
+            .filter(|(name, _)| *name != holder)
+            .map(|(_, (slots, _))| u64::from(*slots))
+            .sum();
         let free = u32::try_from(u64::from(limit).saturating_sub(of_others)).unwrap_or(u32::MAX);
         let slots = free.min(wanted);
         if slots == 0 {
             self.leases.remove(holder);
         } else {
-            self.leases.insert(holder.to_owned(), (slots, now_ms + LEASE_MS));
+            self.leases
+                .insert(holder.to_owned(), (slots, now_ms + LEASE_MS));
         }
         slots
     }
@@ -140,18 +160,33 @@ mod tests {
     use super::*;
 
     fn rule(requests: u32, per_ms: i64) -> Rule {
-        Rule { requests, per_ms, concurrency: Some(8) }
+        Rule {
+            requests,
+            per_ms,
+            concurrency: Some(8),
+        }
     }
 
     #[test]
     fn a_spent_budget_says_how_long_to_wait() {
         let rule = rule(3, 60_000);
         let mut ledger = Ledger::default();
-        assert!(matches!(ledger.grant(&rule, 1_000, 2), Grant::Permits { count: 2, .. }));
-        assert!(matches!(ledger.grant(&rule, 2_000, 2), Grant::Permits { count: 1, .. }));
-        let Grant::Wait { ms } = ledger.grant(&rule, 3_000, 2) else { panic!("granted") };
+        assert!(matches!(
+            ledger.grant(&rule, 1_000, 2),
+            Grant::Permits { count: 2, .. }
+        ));
+        assert!(matches!(
+            ledger.grant(&rule, 2_000, 2),
+            Grant::Permits { count: 1, .. }
+        ));
+        let Grant::Wait { ms } = ledger.grant(&rule, 3_000, 2) else {
+            panic!("granted")
+        };
         assert!((58_000..=70_000).contains(&ms), "{ms}");
-        assert!(matches!(ledger.grant(&rule, 3_000 + ms, 2), Grant::Permits { .. }));
+        assert!(matches!(
+            ledger.grant(&rule, 3_000 + ms, 2),
+            Grant::Permits { .. }
+        ));
     }
 
     #[test]
@@ -161,10 +196,18 @@ mod tests {
         assert_eq!(ledger.lease(&rule, 0, "a", 6), 6);
         assert_eq!(ledger.lease(&rule, 0, "b", 6), 2);
         assert_eq!(ledger.lease(&rule, 0, "c", 6), 0);
-        assert_eq!(ledger.lease(&rule, 10_000, "a", 6), 6, "renewing is not asking for more");
+        assert_eq!(
+            ledger.lease(&rule, 10_000, "a", 6),
+            6,
+            "renewing is not asking for more"
+        );
         ledger.release("b");
         assert_eq!(ledger.lease(&rule, 10_000, "c", 6), 2);
-        assert_eq!(ledger.lease(&rule, 10_000 + LEASE_MS, "d", 8), 8, "nobody renewed");
+        assert_eq!(
+            ledger.lease(&rule, 10_000 + LEASE_MS, "d", 8),
+            8,
+            "nobody renewed"
+        );
     }
 
     proptest! {

@@ -57,9 +57,14 @@ impl PlainPath {
         let text = text.strip_prefix("$.").unwrap_or(text);
         let is_name = |name: &str| {
             let mut bytes = name.bytes();
-            bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+            bytes
+                .next()
+                .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
                 && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-                && !matches!(name, "and" | "or" | "in" | "true" | "false" | "null" | "function")
+                && !matches!(
+                    name,
+                    "and" | "or" | "in" | "true" | "false" | "null" | "function"
+                )
         };
         let names: Vec<Box<str>> = text.split('.').map(Box::from).collect();
         (names.len() <= 32 && names.iter().all(|name| is_name(name))).then_some(PlainPath(names))
@@ -74,14 +79,26 @@ pub fn scan(body: &[u8], wanted: &[PlainPath]) -> Result<Scan, Unusable> {
         at: 0,
         values: 0,
         wanted,
-        scan: Scan { found: vec![None; wanted.len()], crosses_array: vec![false; wanted.len()], longest_array: None },
+        scan: Scan {
+            found: vec![None; wanted.len()],
+            crosses_array: vec![false; wanted.len()],
+            longest_array: None,
+        },
     };
     scanner.skip_space();
-    let everything = if wanted.is_empty() { 0 } else { u32::MAX >> (32 - wanted.len()) };
+    let everything = if wanted.is_empty() {
+        0
+    } else {
+        u32::MAX >> (32 - wanted.len())
+    };
     scanner.value(0, everything)?;
     scanner.skip_space();
     if scanner.at < body.len() {
-        let next_line = body[..scanner.at].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).any(|b| *b == b'\n');
+        let next_line = body[..scanner.at]
+            .iter()
+            .rev()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .any(|b| *b == b'\n');
         let hint = if next_line && matches!(body[scanner.at], b'{' | b'[') {
             " (it looks like one document a line: response.format ndjson, which is not supported yet)"
         } else {
@@ -127,7 +144,11 @@ impl Scanner<'_> {
         if matching != 0 {
             for index in 0..self.wanted.len() {
                 if matching & (1 << index) != 0 && self.wanted[index].0.len() == depth {
-                    self.scan.found[index] = Some(Found { kind, span: start..self.at, members });
+                    self.scan.found[index] = Some(Found {
+                        kind,
+                        span: start..self.at,
+                        members,
+                    });
                 }
             }
         }
@@ -153,7 +174,11 @@ impl Scanner<'_> {
             self.skip_space();
             self.expect(b':')?;
             self.skip_space();
-            let below = if matching == 0 { 0 } else { self.narrow(depth, matching, name) };
+            let below = if matching == 0 {
+                0
+            } else {
+                self.narrow(depth, matching, name)
+            };
             self.value(depth + 1, below)?;
             members += 1;
             self.skip_space();
@@ -174,9 +199,15 @@ impl Scanner<'_> {
     fn narrow(&self, depth: usize, matching: u32, name: Range<usize>) -> u32 {
         let name = &self.body[name];
         let leads = |index: &usize| {
-            matching & (1 << index) != 0 && self.wanted[*index].0.get(depth).is_some_and(|want| want.as_bytes() == name)
+            matching & (1 << index) != 0
+                && self.wanted[*index]
+                    .0
+                    .get(depth)
+                    .is_some_and(|want| want.as_bytes() == name)
         };
-        (0..self.wanted.len()).filter(leads).fold(0, |mask, index| mask | (1 << index))
+        (0..self.wanted.len())
+            .filter(leads)
+            .fold(0, |mask, index| mask | (1 << index))
     }
 
     fn array(&mut self, depth: usize, matching: u32) -> Result<u64, Unusable> {
@@ -249,7 +280,11 @@ impl Scanner<'_> {
                 0xd800..=0xdbff => {
                     let pairs = self.body.get(self.at..self.at + 2) == Some(b"\\u")
                         && matches!(self.code_unit(self.at)?, 0xdc00..=0xdfff);
-                    if pairs { Ok(()) } else { Err(lone_surrogate(start)) }
+                    if pairs {
+                        Ok(())
+                    } else {
+                        Err(lone_surrogate(start))
+                    }
                 }
                 0xdc00..=0xdfff => Err(lone_surrogate(start)),
                 _ => Ok(()),
@@ -265,9 +300,13 @@ impl Scanner<'_> {
     /// Reads `\uXXXX` at `start` and goes behind it.
     fn code_unit(&mut self, start: usize) -> Result<u32, Unusable> {
         let digits = self.body.get(start + 2..start + 6);
-        let unit = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit)).and_then(|digits| {
-            std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok())
-        });
+        let unit = digits
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|digits| {
+                std::str::from_utf8(digits)
+                    .ok()
+                    .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            });
         match unit {
             Some(unit) => {
                 self.at = start + 6;
@@ -319,7 +358,11 @@ impl Scanner<'_> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { Err(self.fail("expected a digit")) } else { Ok(()) }
+        if self.at == start {
+            Err(self.fail("expected a digit"))
+        } else {
+            Ok(())
+        }
     }
 
     fn word(&mut self, word: &[u8], kind: Kind) -> Result<Kind, Unusable> {
@@ -344,7 +387,11 @@ impl Scanner<'_> {
 
     fn count(&mut self) -> Result<(), Unusable> {
         self.values += 1;
-        if self.values > VALUE_LIMIT { Err(Unusable::TooManyValues) } else { Ok(()) }
+        if self.values > VALUE_LIMIT {
+            Err(Unusable::TooManyValues)
+        } else {
+            Ok(())
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -360,18 +407,33 @@ impl Scanner<'_> {
     fn fail(&self, what: &str) -> Unusable {
         let (line, column) = place(self.body, self.at);
         let ends_early = self.at >= self.body.len();
-        let what = if ends_early { "it ends in the middle" } else { what };
-        Unusable::NotJson { reason: format!("{what} at line {line}, column {column}"), ends_early }
+        let what = if ends_early {
+            "it ends in the middle"
+        } else {
+            what
+        };
+        Unusable::NotJson {
+            reason: format!("{what} at line {line}, column {column}"),
+            ends_early,
+        }
     }
 }
 
 fn lone_surrogate(offset: usize) -> Unusable {
-    Unusable::Encoding { reason: format!("half of a surrogate pair at offset {offset}") }
+    Unusable::Encoding {
+        reason: format!("half of a surrogate pair at offset {offset}"),
+    }
 }
 
 /// The line and column (both from 1) of an offset.
 fn place(body: &[u8], at: usize) -> (usize, usize) {
     let before = &body[..at.min(body.len())];
-    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    (before.iter().filter(|byte| **byte == b'\n').count() + 1, before.len() - line_start + 1)
+    let line_start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |newline| newline + 1);
+    (
+        before.iter().filter(|byte| **byte == b'\n').count() + 1,
+        before.len() - line_start + 1,
+    )
 }

@@ -11,14 +11,19 @@ fn code(body: &[u8]) -> &'static str {
 }
 
 fn reason(body: &[u8], content_type: &str) -> String {
-    read(body, Some(content_type)).expect_err("unusable").to_string()
+    read(body, Some(content_type))
+        .expect_err("unusable")
+        .to_string()
 }
 
 #[test]
 fn only_one_whole_document_is_json() {
     for (body, expected) in [
         (&b"{\"a\":1}"[..], "fine"),
-        (b" [1, -0, 1E+2, 0.1e-5, true, false, null, \"\\u00e9\\n\"] \r\n", "fine"),
+        (
+            b" [1, -0, 1E+2, 0.1e-5, true, false, null, \"\\u00e9\\n\"] \r\n",
+            "fine",
+        ),
         (b"\"text\"", "fine"),
         (b"{\"a\":\"x\\u0000y\"}", "fine"),
         (b"{\"a\":\"\\ud83d\\ude00\"}", "fine"),
@@ -53,33 +58,72 @@ fn only_one_whole_document_is_json() {
 
 #[test]
 fn errors_say_where_and_what() {
-    assert!(reason(b"{\"a\":1}{\"b\":2}", "application/json").contains("trailing characters at line 1, column 8"));
+    assert!(
+        reason(b"{\"a\":1}{\"b\":2}", "application/json")
+            .contains("trailing characters at line 1, column 8")
+    );
     assert!(reason(b"{\"a\":1}\n{\"a\":2}\n", "application/json").contains("ndjson"));
     assert!(reason(b"", "application/json").contains("empty body"));
     let html = reason(b"<html>login", "text/html; charset=utf-8");
-    assert!(html.contains("text/html") && html.contains("`<html>login`") && html.contains("login or error page"), "{html}");
+    assert!(
+        html.contains("text/html")
+            && html.contains("`<html>login`")
+            && html.contains("login or error page"),
+        "{html}"
+    );
     assert!(reason(b"{\"a\":\"\\ud800\"}", "application/json").contains("offset 6"));
     assert!(reason(b"{\"a\":1e400}", "application/json").contains("column 6"));
 }
 
 #[test]
 fn only_a_document_that_stops_in_the_middle_ends_early() {
-    for cut in ["{", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":[1,2", "{\"a\":tr", "{\"a\":\"\\u00", "{\"a\":\"\\", "[1,2]["] {
+    for cut in [
+        "{",
+        "{\"a",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":[1,2",
+        "{\"a\":tr",
+        "{\"a\":\"\\u00",
+        "{\"a\":\"\\",
+        "[1,2][",
+    ] {
         let unusable = read(cut.as_bytes(), None).expect_err(cut);
-        assert!(matches!(unusable, Unusable::NotJson { ends_early, .. } if ends_early == !cut.contains("][")), "{cut}");
+        assert!(
+            matches!(unusable, Unusable::NotJson { ends_early, .. } if ends_early == !cut.contains("][")),
+            "{cut}"
+        );
     }
-    assert!(matches!(read(b"[1}", None), Err(Unusable::NotJson { ends_early: false, .. })));
+    assert!(matches!(
+        read(b"[1}", None),
+        Err(Unusable::NotJson {
+            ends_early: false,
+            ..
+        })
+    ));
 }
 
 #[test]
 fn other_charsets_become_utf_8() {
-    let latin = read(b"[\"caf\xe9\"]", Some("application/json; charset=ISO-8859-1")).expect("latin-1");
+    let latin = read(
+        b"[\"caf\xe9\"]",
+        Some("application/json; charset=ISO-8859-1"),
+    )
+    .expect("latin-1");
     assert_eq!(&latin[..], "[\"café\"]".as_bytes());
-    let greek = read(b"[\"\xe1\"]", Some("application/json;charset=\"windows-1253\"")).expect("greek");
+    let greek = read(
+        b"[\"\xe1\"]",
+        Some("application/json;charset=\"windows-1253\""),
+    )
+    .expect("greek");
     assert_eq!(&greek[..], "[\"α\"]".as_bytes());
     let marked = read(b"\xef\xbb\xbf{}", None).expect("marked");
     assert_eq!(&marked[..], b"{}");
-    let declared_wrongly = read("[\"é\"]".as_bytes(), Some("application/json; charset=latin1")).expect("utf-8");
+    let declared_wrongly = read(
+        "[\"é\"]".as_bytes(),
+        Some("application/json; charset=latin1"),
+    )
+    .expect("utf-8");
     assert_eq!(&declared_wrongly[..], "[\"é\"]".as_bytes());
     assert!(read(b"[\"\xe9\"]", Some("application/json; charset=utf-8")).is_err());
     assert!(read(b"[\"\xe9\"]", Some("application/json; charset=nonsense")).is_err());
@@ -91,7 +135,10 @@ fn limits_hold_without_building_anything() {
     assert_eq!(code(&[b'['].repeat(200_000)), "upstream.too_deep");
     let deep = [vec![b'['; 128], vec![b']'; 128]].concat();
     assert_eq!(code(&deep), "fine");
-    assert_eq!(code(&[vec![b'['; 129], vec![b']'; 129]].concat()), "upstream.too_deep");
+    assert_eq!(
+        code(&[vec![b'['; 129], vec![b']'; 129]].concat()),
+        "upstream.too_deep"
+    );
     let mut keys = String::from("{");
     for key in 0..1_000_000 {
         keys.push_str(&format!("\"{key}\":1,"));
@@ -103,19 +150,45 @@ fn limits_hold_without_building_anything() {
 
 #[test]
 fn wanted_paths_are_found_in_the_same_pass() {
-    let wanted: Vec<PlainPath> = ["page.total", "items", "$", "items.id", "missing", "page.next"]
-        .iter()
-        .map(|path| PlainPath::parse(path).expect("plain"))
-        .collect();
-    let body = br#"{"page": {"total": 12, "next": null}, "items": [{"id": 1}, {"id": 2}], "tags": []}"#;
+    let wanted: Vec<PlainPath> = [
+        "page.total",
+        "items",
+        "$",
+        "items.id",
+        "missing",
+        "page.next",
+    ]
+    .iter()
+    .map(|path| PlainPath::parse(path).expect("plain"))
+    .collect();
+    let body =
+        br#"{"page": {"total": 12, "next": null}, "items": [{"id": 1}, {"id": 2}], "tags": []}"#;
     let scan = scan(body, &wanted).expect("valid");
-    let text = |index: usize| scan.found[index].as_ref().map(|found| String::from_utf8_lossy(&body[found.span.clone()]));
+    let text = |index: usize| {
+        scan.found[index]
+            .as_ref()
+            .map(|found| String::from_utf8_lossy(&body[found.span.clone()]))
+    };
     assert_eq!(text(0).as_deref(), Some("12"));
-    assert_eq!(scan.found[1].as_ref().map(|found| (found.kind, found.members)), Some((Kind::Array, 2)));
-    assert_eq!(scan.found[2].as_ref().map(|found| found.kind), Some(Kind::Object));
-    assert!(scan.found[3].is_none() && scan.crosses_array[3], "the engine maps over arrays");
+    assert_eq!(
+        scan.found[1]
+            .as_ref()
+            .map(|found| (found.kind, found.members)),
+        Some((Kind::Array, 2))
+    );
+    assert_eq!(
+        scan.found[2].as_ref().map(|found| found.kind),
+        Some(Kind::Object)
+    );
+    assert!(
+        scan.found[3].is_none() && scan.crosses_array[3],
+        "the engine maps over arrays"
+    );
     assert!(scan.found[4].is_none() && !scan.crosses_array[4]);
-    assert_eq!(scan.found[5].as_ref().map(|found| found.kind), Some(Kind::Null));
+    assert_eq!(
+        scan.found[5].as_ref().map(|found| found.kind),
+        Some(Kind::Null)
+    );
     assert_eq!(scan.longest_array, Some(2));
 }
 
@@ -124,7 +197,18 @@ fn only_plain_names_make_plain_paths() {
     for plain in ["a", "a.b_c", "$", "$.meta.total"] {
         assert!(PlainPath::parse(plain).is_some(), "{plain}");
     }
-    for engine in ["a[0]", "$count(a)", "a.*", "`a b`", "a.b ? 1 : 2", "", "a..b", "true", "a-b", "**.x"] {
+    for engine in [
+        "a[0]",
+        "$count(a)",
+        "a.*",
+        "`a b`",
+        "a.b ? 1 : 2",
+        "",
+        "a..b",
+        "true",
+        "a-b",
+        "**.x",
+    ] {
         assert!(PlainPath::parse(engine).is_none(), "{engine}");
     }
 }

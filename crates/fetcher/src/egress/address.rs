@@ -44,12 +44,18 @@ pub struct Cidr {
 
 impl Cidr {
     const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Self {
-        Cidr { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
+        Cidr {
+            address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+            prefix,
+        }
     }
 
     const fn v6(high: [u16; 4], prefix: u8) -> Self {
         let address = Ipv6Addr::new(high[0], high[1], high[2], high[3], 0, 0, 0, 0);
-        Cidr { address: IpAddr::V6(address), prefix }
+        Cidr {
+            address: IpAddr::V6(address),
+            prefix,
+        }
     }
 
     /// Parses `10.0.0.0/8`, `fd00::/8`, `[fd00::]/8`; a bare address is itself alone.
@@ -59,7 +65,11 @@ impl Cidr {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
-        let address: IpAddr = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+        let address: IpAddr = address
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()?;
         let width = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => width,
@@ -90,7 +100,11 @@ impl Cidr {
         let width: u32 = if address.is_ipv4() { 32 } else { 128 };
         let host = width - u32::from(self.prefix);
         let value = bits(address);
-        Some(if host == 128 { 0 } else { value >> host << host })
+        Some(if host == 128 {
+            0
+        } else {
+            value >> host << host
+        })
     }
 }
 
@@ -179,18 +193,29 @@ pub fn classify(address: IpAddr) -> Option<Tier> {
 /// Returns the closed block that decides over `address`: the one an allow-list entry must lie in.
 pub(super) fn closed_block(address: IpAddr) -> Option<(Cidr, Tier)> {
     let address = address.to_canonical();
-    let listed = CLOSED.iter().find(|(block, _)| block.contains(address)).copied();
+    let listed = CLOSED
+        .iter()
+        .find(|(block, _)| block.contains(address))
+        .copied();
     match address {
-        IpAddr::V6(_) if listed.is_none() && !GLOBAL_UNICAST.contains(address) => {
-            Some((Cidr { address, prefix: 128 }, Tier::Reserved))
-        }
+        IpAddr::V6(_) if listed.is_none() && !GLOBAL_UNICAST.contains(address) => Some((
+            Cidr {
+                address,
+                prefix: 128,
+            },
+            Tier::Reserved,
+        )),
         _ => listed,
     }
 }
 
 /// Tells whether `network` lies wholly in one closed block, and so is worth writing in a list.
 pub(super) fn block_around(network: &Cidr) -> Option<(Cidr, Tier)> {
-    let mut around: Vec<_> = CLOSED.iter().filter(|(block, _)| network.lies_within(block)).copied().collect();
+    let mut around: Vec<_> = CLOSED
+        .iter()
+        .filter(|(block, _)| network.lies_within(block))
+        .copied()
+        .collect();
     around.sort_by_key(|(block, _)| std::cmp::Reverse(block.prefix));
     around.first().copied()
 }
@@ -209,9 +234,9 @@ fn carried(address: IpAddr) -> Option<Ipv4Addr> {
         [0x2002, high, low, ..] => Some(pair(high, low)),
         [0x2001, 0, .., high, low] => Some(pair(!high, !low)),
         // IPv4-compatible, IPv4-translated, both NAT64 prefixes, and ISATAP interface ids.
-        [0, 0, 0, 0, 0 | 0xffff, 0, high, low] | [0x64, 0xff9b, .., high, low] | [.., 0 | 0x200, 0x5efe, high, low] => {
-            Some(pair(high, low))
-        }
+        [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
+        | [0x64, 0xff9b, .., high, low]
+        | [.., 0 | 0x200, 0x5efe, high, low] => Some(pair(high, low)),
         _ => None,
     }
 }
@@ -251,9 +276,25 @@ mod tests {
             assert!(tier(last).is_some(), "{last} is closed");
         }
         for open in [
-            "1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
-            "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0",
-            "198.17.255.255", "198.20.0.0", "223.255.255.255", "8.8.8.8", "2606:4700:4700::1111", "2a00:1450::1",
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "8.8.8.8",
+            "2606:4700:4700::1111",
+            "2a00:1450::1",
             "2001:4860:4860::8888",
         ] {
             assert_eq!(tier(open), None, "{open} is public");
@@ -263,13 +304,24 @@ mod tests {
     #[test]
     fn a_carried_address_is_as_closed_as_what_it_carries() {
         assert_eq!(tier("::ffff:127.0.0.1"), Some(Tier::Loopback));
-        assert_eq!(tier("::ffff:8.8.8.8"), None, "a mapped public address is that address");
+        assert_eq!(
+            tier("::ffff:8.8.8.8"),
+            None,
+            "a mapped public address is that address"
+        );
         assert_eq!(tier("64:ff9b::a9fe:a9fe"), Some(Tier::Metadata));
         assert_eq!(tier("64:ff9b:1::a9fe:a9fe"), Some(Tier::Metadata));
         assert_eq!(tier("2002:a9fe:a9fe::1"), Some(Tier::Metadata));
-        assert_eq!(tier("2001:0:4136:e378:8000:63bf:5601:5601"), Some(Tier::Metadata));
+        assert_eq!(
+            tier("2001:0:4136:e378:8000:63bf:5601:5601"),
+            Some(Tier::Metadata)
+        );
         assert_eq!(tier("::ffff:0:127.0.0.1"), Some(Tier::Reserved));
-        assert_eq!(tier("2606:4700::5efe:10.0.0.1"), Some(Tier::Private), "isatap over a public prefix");
+        assert_eq!(
+            tier("2606:4700::5efe:10.0.0.1"),
+            Some(Tier::Private),
+            "isatap over a public prefix"
+        );
     }
 
     #[test]
@@ -277,7 +329,15 @@ mod tests {
         assert!(Cidr::parse("10.0.0.0/8").is_some());
         assert!(Cidr::parse("fd00::/8").is_some());
         assert!(Cidr::parse("10.0.0.1").is_some());
-        for wrong in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10/8", "x", ""] {
+        for wrong in [
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10/8",
+            "x",
+            "",
+        ] {
             assert!(Cidr::parse(wrong).is_none(), "{wrong}");
         }
     }

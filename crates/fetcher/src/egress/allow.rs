@@ -40,21 +40,30 @@ impl FromStr for Allow {
 
     fn from_str(text: &str) -> Result<Self, AllowError> {
         let text = text.trim();
-        let refuse = |reason| AllowError { entry: text.chars().take(200).collect(), reason };
+        let refuse = |reason| AllowError {
+            entry: text.chars().take(200).collect(),
+            reason,
+        };
         if let Some((base, rest)) = text.split_once('/') {
             let (prefix, port) = match rest.split_once(':') {
-                Some((prefix, port)) => (prefix, Some(parse_port(port).ok_or_else(|| refuse("has no valid port"))?)),
+                Some((prefix, port)) => (
+                    prefix,
+                    Some(parse_port(port).ok_or_else(|| refuse("has no valid port"))?),
+                ),
                 None => (rest, None),
             };
             let network = Cidr::parse(&format!("{base}/{prefix}"))
                 .ok_or_else(|| refuse("is no network (write 10.20.0.0/16 or 10.20.0.0/16:9000)"))?;
             if port.is_none() && address::block_around(&network).is_none() {
-                return Err(refuse("opens nothing: a network must lie inside one private or reserved range"));
+                return Err(refuse(
+                    "opens nothing: a network must lie inside one private or reserved range",
+                ));
             }
             return Ok(Allow::Network { network, port });
         }
-        let (host, port) =
-            text.rsplit_once(':').ok_or_else(|| refuse("needs a port (write HOST:PORT, or a network as CIDR)"))?;
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| refuse("needs a port (write HOST:PORT, or a network as CIDR)"))?;
         let port = parse_port(port).ok_or_else(|| refuse("has no valid port"))?;
         if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
             return Err(refuse("needs brackets around an IPv6 address"));
@@ -77,8 +86,14 @@ impl fmt::Display for Allow {
         match self {
             Allow::Host { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Allow::Host { host, port } => write!(f, "{host}:{port}"),
-            Allow::Network { network, port: Some(port) } => write!(f, "{network}:{port}"),
-            Allow::Network { network, port: None } => write!(f, "{network}"),
+            Allow::Network {
+                network,
+                port: Some(port),
+            } => write!(f, "{network}:{port}"),
+            Allow::Network {
+                network,
+                port: None,
+            } => write!(f, "{network}"),
         }
     }
 }
@@ -94,9 +109,15 @@ impl Allow {
         let address = address.to_canonical();
         match self {
             Allow::Host { host, port: open } => {
-                *open == port && host.parse::<IpAddr>().is_ok_and(|open| open.to_canonical() == address)
+                *open == port
+                    && host
+                        .parse::<IpAddr>()
+                        .is_ok_and(|open| open.to_canonical() == address)
             }
-            Allow::Network { network, port: open } => {
+            Allow::Network {
+                network,
+                port: open,
+            } => {
                 let port_is_open = open.map_or(usual, |open| open == port);
                 port_is_open
                     && network.contains(address)
@@ -126,12 +147,27 @@ mod tests {
 
     #[test]
     fn entries_are_read_strictly_and_print_as_written() {
-        for text in ["127.0.0.1:3000", "[::1]:3000", "api.corp.internal:8443", "10.20.0.0/16", "10.20.0.0/16:9000"] {
+        for text in [
+            "127.0.0.1:3000",
+            "[::1]:3000",
+            "api.corp.internal:8443",
+            "10.20.0.0/16",
+            "10.20.0.0/16:9000",
+        ] {
             assert_eq!(text.parse::<Allow>().expect(text).to_string(), text);
         }
-        for wrong in
-            ["127.0.0.1", "*:80", "::1:3000", "host:0", "host:+8", "host:99999", "0.0.0.0/0", "10.0.0.1/8", ":80", ""]
-        {
+        for wrong in [
+            "127.0.0.1",
+            "*:80",
+            "::1:3000",
+            "host:0",
+            "host:+8",
+            "host:99999",
+            "0.0.0.0/0",
+            "10.0.0.1/8",
+            ":80",
+            "",
+        ] {
             assert!(wrong.parse::<Allow>().is_err(), "{wrong}");
         }
     }
@@ -142,7 +178,10 @@ mod tests {
         assert!(network.opens_address("10.1.2.3".parse().expect("ip"), 443, true));
         assert!(network.opens_address("::ffff:10.1.2.3".parse().expect("ip"), 443, true));
         for closed in ["127.0.0.1", "169.254.169.254", "192.168.0.1", "100.64.0.1"] {
-            assert!(!network.opens_address(closed.parse().expect("ip"), 443, true), "{closed}");
+            assert!(
+                !network.opens_address(closed.parse().expect("ip"), 443, true),
+                "{closed}"
+            );
         }
         assert!(!network.opens_address("10.1.2.3".parse().expect("ip"), 9000, false));
     }

@@ -37,13 +37,21 @@ impl Guard {
             return Err(refuse("a redirect without a request".to_owned()));
         };
         if visited.len() > REDIRECT_LIMIT {
-            return Err(refuse(format!("more than {REDIRECT_LIMIT} redirects: {}", chain(visited))));
+            return Err(refuse(format!(
+                "more than {REDIRECT_LIMIT} redirects: {}",
+                chain(visited)
+            )));
         }
         if location.len() > LOCATION_LIMIT {
-            return Err(refuse(format!("the redirect's `Location` is longer than {LOCATION_LIMIT} bytes")));
+            return Err(refuse(format!(
+                "the redirect's `Location` is longer than {LOCATION_LIMIT} bytes"
+            )));
         }
         let to = self.join(from, location).map_err(|refusal| {
-            let mut refused = refuse(format!("the redirect leads to a refused address: {}", refusal.reason));
+            let mut refused = refuse(format!(
+                "the redirect leads to a refused address: {}",
+                refusal.reason
+            ));
             refused.retryable = refusal.retryable;
             refused.cure = refusal.cure;
             refused
@@ -52,18 +60,34 @@ impl Guard {
             return Err(refuse("the redirect leads from https to http".to_owned()));
         }
         if visited.contains(&to.url) {
-            return Err(refuse(format!("the redirects go in a circle: {} → {}", chain(visited), bare(&to.url))));
+            return Err(refuse(format!(
+                "the redirects go in a circle: {} → {}",
+                chain(visited),
+                bare(&to.url)
+            )));
         }
-        let carry = if to.url.origin() == from.origin() { Carry::Everything } else { Carry::Nothing };
+        let carry = if to.url.origin() == from.origin() {
+            Carry::Everything
+        } else {
+            Carry::Nothing
+        };
         Ok(Redirect { to, carry })
     }
 
     /// Decides whether a next link may be followed: it stays on the origin of the page it came with (`page` is the
     /// final address of that page, after redirects) and does not lead to a page already seen.
-    pub fn check_next_link(&self, page: &Url, link: &str, seen: &dyn Fn(&Url) -> bool) -> Result<Url, Refusal> {
-        let next = self
-            .join(page, link.trim())
-            .map_err(|refusal| Refusal::new(Code::OriginRefused, format!("the next link is refused: {}", refusal.reason)))?;
+    pub fn check_next_link(
+        &self,
+        page: &Url,
+        link: &str,
+        seen: &dyn Fn(&Url) -> bool,
+    ) -> Result<Url, Refusal> {
+        let next = self.join(page, link.trim()).map_err(|refusal| {
+            Refusal::new(
+                Code::OriginRefused,
+                format!("the next link is refused: {}", refusal.reason),
+            )
+        })?;
         if next.url.origin() != page.origin() {
             let hint = if next.url.host() == page.host() {
                 " (same host, other scheme or port: correct the connection's `base_url`)"
@@ -72,11 +96,18 @@ impl Guard {
             };
             return Err(Refusal::new(
                 Code::OriginRefused,
-                format!("the next link leads from {} to another origin, {}{hint}", origin(page), origin(&next.url)),
+                format!(
+                    "the next link leads from {} to another origin, {}{hint}",
+                    origin(page),
+                    origin(&next.url)
+                ),
             ));
         }
         if next.url == *page || seen(&next.url) {
-            return Err(Refusal::new(Code::PaginationLoop, "the next link leads to a page that was already fetched"));
+            return Err(Refusal::new(
+                Code::PaginationLoop,
+                "the next link leads to a page that was already fetched",
+            ));
         }
         Ok(next.url)
     }
@@ -84,11 +115,17 @@ impl Guard {
     /// Resolves `reference` against `base` and checks the outcome by its text.
     fn join(&self, base: &Url, reference: &str) -> Result<CheckedUrl, Refusal> {
         if reference.chars().any(char::is_control) {
-            return Err(Refusal::new(Code::UrlNotCanonical, "the link holds a control character"));
+            return Err(Refusal::new(
+                Code::UrlNotCanonical,
+                "the link holds a control character",
+            ));
         }
         let target = reference.split(['?', '#']).next().unwrap_or_default();
         if target.contains('\\') {
-            return Err(Refusal::new(Code::UrlNotCanonical, "the link holds a backslash"));
+            return Err(Refusal::new(
+                Code::UrlNotCanonical,
+                "the link holds a backslash",
+            ));
         }
         if has_scheme(reference) {
             return self.check_text(reference);
@@ -96,9 +133,9 @@ impl Guard {
         if reference.starts_with("//") {
             return self.check_text(&format!("{}:{reference}", base.scheme()));
         }
-        let joined = base
-            .join(reference)
-            .map_err(|error| Refusal::new(Code::UrlInvalid, format!("the link is no URL: {error}")))?;
+        let joined = base.join(reference).map_err(|error| {
+            Refusal::new(Code::UrlInvalid, format!("the link is no URL: {error}"))
+        })?;
         self.check_text(joined.as_str())
     }
 }
@@ -107,7 +144,9 @@ fn has_scheme(reference: &str) -> bool {
     let head = reference.split(['/', '?', '#']).next().unwrap_or_default();
     head.split_once(':').is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
     })
 }
 

@@ -29,7 +29,10 @@ pub(super) fn check(guard: &Guard, text: &str) -> Result<CheckedUrl, Refusal> {
         Err(address) => guard.check_address(*address, port, None)?,
     }
     if !opened && !guard.port_may_be_open(port, host.as_ref().err().copied()) {
-        let reason = format!("port {port} is not one of the ports that may be called ({})", guard.ports_text());
+        let reason = format!(
+            "port {port} is not one of the ports that may be called ({})",
+            guard.ports_text()
+        );
         return Err(Refusal::new(Code::UrlPort, reason).with_cure(allow_flag(&shown, port)));
     }
     Ok(CheckedUrl { url, host, port })
@@ -38,7 +41,10 @@ pub(super) fn check(guard: &Guard, text: &str) -> Result<CheckedUrl, Refusal> {
 /// Parses `text` and refuses it when it means something else than it shows.
 fn canonical(text: &str) -> Result<Url, Refusal> {
     if text.len() > URL_LIMIT {
-        return Err(Refusal::new(Code::UrlTooLong, format!("the URL is longer than {URL_LIMIT} bytes")));
+        return Err(Refusal::new(
+            Code::UrlTooLong,
+            format!("the URL is longer than {URL_LIMIT} bytes"),
+        ));
     }
     let not_canonical = |reason: &str| Err(Refusal::new(Code::UrlNotCanonical, reason));
     if text.chars().any(|c| c.is_control() || is_invisible(c)) {
@@ -50,10 +56,15 @@ fn canonical(text: &str) -> Result<Url, Refusal> {
     let scheme_end = text.find(':').filter(|end| {
         let scheme = &text[..*end];
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
     });
     let Some(scheme_end) = scheme_end else {
-        return Err(Refusal::new(Code::UrlInvalid, "the URL needs a scheme and a host (https://…)"));
+        return Err(Refusal::new(
+            Code::UrlInvalid,
+            "the URL needs a scheme and a host (https://…)",
+        ));
     };
     let scheme = text[..scheme_end].to_ascii_lowercase();
     if scheme != "http" && scheme != "https" {
@@ -63,7 +74,10 @@ fn canonical(text: &str) -> Result<Url, Refusal> {
         } else {
             ""
         };
-        return Err(Refusal::new(Code::UrlScheme, format!("scheme `{scheme}` is not http or https{hint}")));
+        return Err(Refusal::new(
+            Code::UrlScheme,
+            format!("scheme `{scheme}` is not http or https{hint}"),
+        ));
     }
     let Some(rest) = text[scheme_end + 1..].strip_prefix("//") else {
         return not_canonical("the scheme is not followed by `//` and a host");
@@ -87,9 +101,13 @@ fn canonical(text: &str) -> Result<Url, Refusal> {
         return not_canonical("the host holds white space");
     }
     check_path(path)?;
-    let url = Url::parse(text).map_err(|error| Refusal::new(Code::UrlInvalid, format!("the URL is invalid: {error}")))?;
+    let url = Url::parse(text)
+        .map_err(|error| Refusal::new(Code::UrlInvalid, format!("the URL is invalid: {error}")))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refusal::new(Code::UrlUserinfo, "the URL holds credentials; use the connection's `auth`"));
+        return Err(Refusal::new(
+            Code::UrlUserinfo,
+            "the URL holds credentials; use the connection's `auth`",
+        ));
     }
     Ok(url)
 }
@@ -106,7 +124,10 @@ fn check_path(path: &str) -> Result<(), Refusal> {
         segment == "." || segment == ".."
     };
     if path.split('/').any(is_dots) {
-        return Err(Refusal::new(Code::UrlNotCanonical, "the path holds `.` or `..` segments"));
+        return Err(Refusal::new(
+            Code::UrlNotCanonical,
+            "the path holds `.` or `..` segments",
+        ));
     }
     let mut decoded = path.to_owned();
     for _ in 0..3 {
@@ -117,7 +138,10 @@ fn check_path(path: &str) -> Result<(), Refusal> {
         decoded = next;
         let climbs = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
         if decoded.split(['/', '\\']).any(climbs) {
-            return Err(Refusal::new(Code::UrlPathTraversal, "the path holds an encoded slash beside `..`"));
+            return Err(Refusal::new(
+                Code::UrlPathTraversal,
+                "the path holds an encoded slash beside `..`",
+            ));
         }
     }
     Ok(())
@@ -128,8 +152,13 @@ fn decode_percent(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let pair = (bytes[at] == b'%').then(|| bytes.get(at + 1..at + 3)).flatten();
-        match pair.and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+        let pair = (bytes[at] == b'%')
+            .then(|| bytes.get(at + 1..at + 3))
+            .flatten();
+        match pair
+            .and_then(|pair| std::str::from_utf8(pair).ok())
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        {
             Some(byte) => {
                 decoded.push(byte);
                 at += 3;
@@ -145,14 +174,34 @@ fn decode_percent(text: &str) -> String {
 
 /// Suffixes that name a machine or a service near us, never an API on the internet.
 const NEAR: &[&str] = &[
-    "localhost", "localdomain", "local", "internal", "svc", "cluster.local", "home.arpa", "lan", "intranet", "corp",
-    "home", "private", "consul", "docker", "kubernetes.default",
+    "localhost",
+    "localdomain",
+    "local",
+    "internal",
+    "svc",
+    "cluster.local",
+    "home.arpa",
+    "lan",
+    "intranet",
+    "corp",
+    "home",
+    "private",
+    "consul",
+    "docker",
+    "kubernetes.default",
 ];
 
 /// Names of metadata services; nothing opens them.
 const METADATA_NAMES: &[&str] = &[
-    "metadata", "metadata.google.internal", "metadata.goog", "metadata.azure.com", "metadata.azure.internal",
-    "instance-data", "instance-data.ec2.internal", "metadata.tencentyun.com", "metadata.platformequinix.com",
+    "metadata",
+    "metadata.google.internal",
+    "metadata.goog",
+    "metadata.azure.com",
+    "metadata.azure.internal",
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata.tencentyun.com",
+    "metadata.platformequinix.com",
 ];
 
 /// Public services that answer with the address that is spelled in the name.
@@ -164,7 +213,10 @@ fn check_name(name: &str, port: u16, opened: bool) -> Result<(), Refusal> {
         return Err(refuse("no valid host name", Code::UrlInvalid));
     }
     if METADATA_NAMES.contains(&name) {
-        return Err(refuse("the name of a cloud metadata service", Code::NameForbidden));
+        return Err(refuse(
+            "the name of a cloud metadata service",
+            Code::NameForbidden,
+        ));
     }
     if opened {
         return Ok(());
@@ -175,15 +227,26 @@ fn check_name(name: &str, port: u16, opened: bool) -> Result<(), Refusal> {
     }
     for suffix in ["arpa", "invalid", "onion"] {
         if is_under(name, suffix) {
-            return Err(refuse("an infrastructure name that has no public address", Code::DnsFailed));
+            return Err(refuse(
+                "an infrastructure name that has no public address",
+                Code::DnsFailed,
+            ));
         }
     }
     if !name.contains('.') {
-        let what = if name == "localhost" { "this host itself" } else { "a single-label name of the local network" };
+        let what = if name == "localhost" {
+            "this host itself"
+        } else {
+            "a single-label name of the local network"
+        };
         return Err(refuse(what, Code::NameForbidden).with_cure(cure()));
     }
     if NEAR.iter().any(|suffix| is_under(name, suffix)) {
-        return Err(refuse("a name of this host or of the cluster around it", Code::NameForbidden).with_cure(cure()));
+        return Err(refuse(
+            "a name of this host or of the cluster around it",
+            Code::NameForbidden,
+        )
+        .with_cure(cure()));
     }
     if let Some(tier) = spelled_address(name).and_then(address::classify) {
         let what = format!("a name that stands for {}", tier.describe());
@@ -193,22 +256,36 @@ fn check_name(name: &str, port: u16, opened: bool) -> Result<(), Refusal> {
 }
 
 fn is_under(name: &str, suffix: &str) -> bool {
-    name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    name.strip_suffix(suffix)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// The address that a wildcard DNS service would answer for a name such as `10.0.0.1.nip.io`.
 fn spelled_address(name: &str) -> Option<IpAddr> {
-    let rest = SPELLED.iter().find_map(|service| name.strip_suffix(service)?.strip_suffix('.'))?;
+    let rest = SPELLED
+        .iter()
+        .find_map(|service| name.strip_suffix(service)?.strip_suffix('.'))?;
     let dotted = rest.replace('-', ".");
     let numbers: Vec<&str> = dotted.split('.').collect();
-    numbers.windows(4).rev().find_map(|four| four.join(".").parse().ok()).or_else(|| {
-        // `7f000001.nip.io`
-        let last = *numbers.last()?;
-        (last.len() == 8).then(|| u32::from_str_radix(last, 16).ok()).flatten().map(|bits| IpAddr::V4(bits.into()))
-    })
+    numbers
+        .windows(4)
+        .rev()
+        .find_map(|four| four.join(".").parse().ok())
+        .or_else(|| {
+            // `7f000001.nip.io`
+            let last = *numbers.last()?;
+            (last.len() == 8)
+                .then(|| u32::from_str_radix(last, 16).ok())
+                .flatten()
+                .map(|bits| IpAddr::V4(bits.into()))
+        })
 }
 
 /// The flag that opens exactly this host and port.
 pub(super) fn allow_flag(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("--allow-host [{host}]:{port}") } else { format!("--allow-host {host}:{port}") }
+    if host.contains(':') {
+        format!("--allow-host [{host}]:{port}")
+    } else {
+        format!("--allow-host {host}:{port}")
+    }
 }

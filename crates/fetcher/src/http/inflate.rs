@@ -34,24 +34,44 @@ pub fn inflate(encoding: &str, compressed: &[u8], cap: usize) -> Result<Vec<u8>,
         return Ok(Vec::new());
     }
     match encoding {
-        "gzip" | "x-gzip" => drain("gzip", flate2::bufread::MultiGzDecoder::new(compressed), compressed, cap),
+        "gzip" | "x-gzip" => drain(
+            "gzip",
+            flate2::bufread::MultiGzDecoder::new(compressed),
+            compressed,
+            cap,
+        ),
         // The name means zlib; some servers send the bare stream, which has no header to tell by.
-        "deflate" if is_zlib(compressed) => {
-            drain("deflate", flate2::bufread::ZlibDecoder::new(compressed), compressed, cap)
-        }
-        "deflate" => drain("deflate", flate2::bufread::DeflateDecoder::new(compressed), compressed, cap),
+        "deflate" if is_zlib(compressed) => drain(
+            "deflate",
+            flate2::bufread::ZlibDecoder::new(compressed),
+            compressed,
+            cap,
+        ),
+        "deflate" => drain(
+            "deflate",
+            flate2::bufread::DeflateDecoder::new(compressed),
+            compressed,
+            cap,
+        ),
         "br" => {
             let mut rest = compressed;
-            match drain("br", brotli::Decompressor::new(&mut rest, 4 * 1024), compressed, cap) {
+            match drain(
+                "br",
+                brotli::Decompressor::new(&mut rest, 4 * 1024),
+                compressed,
+                cap,
+            ) {
                 // The decoder says the same of both; one that wanted more had read everything.
                 Err(InflateError::Damaged(_)) if rest.is_empty() => Err(InflateError::Truncated),
                 other => other,
             }
         }
         "zstd" => {
-            let mut decoder =
-                zstd::stream::read::Decoder::with_buffer(compressed).map_err(|_| InflateError::Damaged("zstd"))?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| InflateError::Damaged("zstd"))?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(compressed)
+                .map_err(|_| InflateError::Damaged("zstd"))?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG)
+                .map_err(|_| InflateError::Damaged("zstd"))?;
             drain("zstd", decoder, compressed, cap)
         }
         other => Err(InflateError::Unsupported(other.chars().take(40).collect())),
@@ -59,11 +79,18 @@ pub fn inflate(encoding: &str, compressed: &[u8], cap: usize) -> Result<Vec<u8>,
 }
 
 fn is_zlib(compressed: &[u8]) -> bool {
-    let [first, second, ..] = compressed else { return false };
+    let [first, second, ..] = compressed else {
+        return false;
+    };
     first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0
 }
 
-fn drain(name: &'static str, mut reader: impl Read, compressed: &[u8], cap: usize) -> Result<Vec<u8>, InflateError> {
+fn drain(
+    name: &'static str,
+    mut reader: impl Read,
+    compressed: &[u8],
+    cap: usize,
+) -> Result<Vec<u8>, InflateError> {
     let mut out = Vec::with_capacity(cap.min(compressed.len().saturating_mul(4)));
     let allowed = RATIO_FREE.max(compressed.len().saturating_mul(RATIO_LIMIT));
     let mut buffer = vec![0; 64 * 1024];
@@ -75,10 +102,14 @@ fn drain(name: &'static str, mut reader: impl Read, compressed: &[u8], cap: usiz
             Err(error) => return Err(describe(name, &error)),
         };
         if out.len() + read > cap {
-            return Err(InflateError::TooLarge(format!("more than {cap} bytes once decompressed")));
+            return Err(InflateError::TooLarge(format!(
+                "more than {cap} bytes once decompressed"
+            )));
         }
         if out.len() + read > allowed {
-            return Err(InflateError::TooLarge(format!("it expands more than {RATIO_LIMIT} times")));
+            return Err(InflateError::TooLarge(format!(
+                "it expands more than {RATIO_LIMIT} times"
+            )));
         }
         if out.capacity() < out.len() + read {
             // Doubling past the cap would cost up to twice the cap.
@@ -94,7 +125,10 @@ fn describe(name: &'static str, error: &io::Error) -> InflateError {
     if text.contains("memory") {
         return InflateError::TooLarge("its compression window needs too much memory".to_owned());
     }
-    if error.kind() == io::ErrorKind::UnexpectedEof || text.contains("incomplete") || text.contains("unexpected end") {
+    if error.kind() == io::ErrorKind::UnexpectedEof
+        || text.contains("incomplete")
+        || text.contains("unexpected end")
+    {
         return InflateError::Truncated;
     }
     InflateError::Damaged(name)
@@ -128,7 +162,12 @@ mod tests {
             }
             "br" => {
                 let mut out = Vec::new();
-                brotli::BrotliCompress(&mut &plain[..], &mut out, &brotli::enc::BrotliEncoderParams::default()).expect("br");
+                brotli::BrotliCompress(
+                    &mut &plain[..],
+                    &mut out,
+                    &brotli::enc::BrotliEncoderParams::default(),
+                )
+                .expect("br");
                 out
             }
             _ => zstd::encode_all(plain, 3).expect("zstd"),
@@ -136,18 +175,32 @@ mod tests {
     }
 
     fn page() -> Vec<u8> {
-        let records: Vec<_> = (0..2_000).map(|id| serde_json::json!({"id": id, "state": "active"})).collect();
+        let records: Vec<_> = (0..2_000)
+            .map(|id| serde_json::json!({"id": id, "state": "active"}))
+            .collect();
         serde_json::to_vec(&records).expect("json")
     }
 
     #[test]
     fn each_encoding_gives_back_what_went_in() {
-        for (encoding, writer) in
-            [("gzip", "gzip"), ("x-gzip", "gzip"), ("deflate", "deflate"), ("deflate", "raw"), ("br", "br"), ("zstd", "zstd")]
-        {
-            assert_eq!(inflate(encoding, &compressed(writer, &page()), CAP).expect(encoding), page(), "{encoding}");
+        for (encoding, writer) in [
+            ("gzip", "gzip"),
+            ("x-gzip", "gzip"),
+            ("deflate", "deflate"),
+            ("deflate", "raw"),
+            ("br", "br"),
+            ("zstd", "zstd"),
+        ] {
+            assert_eq!(
+                inflate(encoding, &compressed(writer, &page()), CAP).expect(encoding),
+                page(),
+                "{encoding}"
+            );
         }
-        assert!(matches!(inflate("compress", b"x", CAP), Err(InflateError::Unsupported(_))));
+        assert!(matches!(
+            inflate("compress", b"x", CAP),
+            Err(InflateError::Unsupported(_))
+        ));
     }
 
     #[test]
@@ -155,7 +208,11 @@ mod tests {
         for encoding in ["gzip", "deflate", "br", "zstd"] {
             let whole = compressed(encoding, &page());
             for cut in [whole.len() / 2, whole.len() - 1, whole.len() - 5] {
-                assert_eq!(inflate(encoding, &whole[..cut], CAP), Err(InflateError::Truncated), "{encoding} {cut}");
+                assert_eq!(
+                    inflate(encoding, &whole[..cut], CAP),
+                    Err(InflateError::Truncated),
+                    "{encoding} {cut}"
+                );
             }
         }
     }
@@ -163,11 +220,26 @@ mod tests {
     #[test]
     fn rubbish_is_damaged() {
         for encoding in ["gzip", "zstd"] {
-            let error = inflate(encoding, b"{\"plain\":\"json\"} that was never compressed", CAP).expect_err(encoding);
-            assert!(matches!(error, InflateError::Damaged(_)), "{encoding}: {error:?}");
+            let error = inflate(
+                encoding,
+                b"{\"plain\":\"json\"} that was never compressed",
+                CAP,
+            )
+            .expect_err(encoding);
+            assert!(
+                matches!(error, InflateError::Damaged(_)),
+                "{encoding}: {error:?}"
+            );
         }
         for encoding in ["br", "deflate"] {
-            assert!(inflate(encoding, b"{\"plain\":\"json\"} that was never compressed", CAP).is_err());
+            assert!(
+                inflate(
+                    encoding,
+                    b"{\"plain\":\"json\"} that was never compressed",
+                    CAP
+                )
+                .is_err()
+            );
         }
     }
 
@@ -176,10 +248,19 @@ mod tests {
         let zeros = vec![0; 64 * 1024 * 1024];
         for encoding in ["gzip", "zstd"] {
             let bomb = compressed(encoding, &zeros);
-            assert!(matches!(inflate(encoding, &bomb, CAP), Err(InflateError::TooLarge(_))), "{encoding}");
+            assert!(
+                matches!(
+                    inflate(encoding, &bomb, CAP),
+                    Err(InflateError::TooLarge(_))
+                ),
+                "{encoding}"
+            );
         }
         let small = compressed("gzip", &page());
-        assert!(matches!(inflate("gzip", &small, 1_000), Err(InflateError::TooLarge(_))));
+        assert!(matches!(
+            inflate("gzip", &small, 1_000),
+            Err(InflateError::TooLarge(_))
+        ));
     }
 
     #[test]
@@ -189,6 +270,9 @@ mod tests {
         encoder.include_contentsize(false).expect("size");
         encoder.write_all(&page()).expect("write");
         let frame = encoder.finish().expect("finish");
-        assert!(matches!(inflate("zstd", &frame, CAP), Err(InflateError::TooLarge(_))));
+        assert!(matches!(
+            inflate("zstd", &frame, CAP),
+            Err(InflateError::TooLarge(_))
+        ));
     }
 }

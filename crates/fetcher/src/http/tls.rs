@@ -19,7 +19,9 @@ pub enum TlsError {
 
 /// Returns a configuration that trusts the Mozilla authorities and those in `extra_authorities` (PEM).
 pub fn client_config(extra_authorities: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
     if let Some(pem) = extra_authorities {
         let mut found = 0;
         for certificate in CertificateDer::pem_slice_iter(pem) {

@@ -7,11 +7,16 @@ use super::*;
 
 fn pagination(document: Value) -> Pagination {
     let request = json!({"path": "/x", "pagination": document});
-    Request::from_document(&request).expect("a request").pagination
+    Request::from_document(&request)
+        .expect("a request")
+        .pagination
 }
 
 fn facts(records: u64) -> Facts {
-    Facts { records: Some(records), ..Facts::default() }
+    Facts {
+        records: Some(records),
+        ..Facts::default()
+    }
 }
 
 /// Walks over `answer` one page after the other and returns the pages and the end.
@@ -60,12 +65,34 @@ fn without_pagination_one_page_is_all() {
 fn a_stated_number_of_pages_is_fetched_at_once() {
     let page = json!({"page": {"param": "page", "total_pages": "total_pages"}});
     let (mut walk, _) = Walk::begin(pagination(page), 100);
-    let Ok(Step::Fetch(more)) = walk.after(1, &Facts { total_pages: Some(4), hash: "1".into(), ..facts(50) }) else {
+    let Ok(Step::Fetch(more)) = walk.after(
+        1,
+        &Facts {
+            total_pages: Some(4),
+            hash: "1".into(),
+            ..facts(50)
+        },
+    ) else {
         panic!("no pages")
     };
-    assert_eq!(more, [(2, Position::Page(2)), (3, Position::Page(3)), (4, Position::Page(4))]);
-    for (number, expected) in [(4, Step::Pending), (2, Step::Pending), (3, Step::End(RunEnd::TotalReached))] {
-        let facts = Facts { total_pages: Some(4), hash: number.to_string(), ..facts(50) };
+    assert_eq!(
+        more,
+        [
+            (2, Position::Page(2)),
+            (3, Position::Page(3)),
+            (4, Position::Page(4))
+        ]
+    );
+    for (number, expected) in [
+        (4, Step::Pending),
+        (2, Step::Pending),
+        (3, Step::End(RunEnd::TotalReached)),
+    ] {
+        let facts = Facts {
+            total_pages: Some(4),
+            hash: number.to_string(),
+            ..facts(50)
+        };
         assert_eq!(walk.after(number, &facts), Ok(expected));
     }
 }
@@ -78,9 +105,20 @@ fn a_total_that_grows_during_the_run_brings_the_new_page_too() {
         if number == 3 {
             total = 301;
         }
-        Facts { total: Some(total), ..facts(if number < 3 { 100 } else { 50 }) }
+        Facts {
+            total: Some(total),
+            ..facts(if number < 3 { 100 } else { 50 })
+        }
     });
-    assert_eq!(pages, [Position::Page(0), Position::Page(1), Position::Page(2), Position::Page(3)]);
+    assert_eq!(
+        pages,
+        [
+            Position::Page(0),
+            Position::Page(1),
+            Position::Page(2),
+            Position::Page(3)
+        ]
+    );
     assert_eq!(end, Ok(RunEnd::TotalReached));
 }
 
@@ -88,36 +126,55 @@ fn a_total_that_grows_during_the_run_brings_the_new_page_too() {
 fn zero_and_one_stated_pages_end_at_the_first() {
     for total_pages in [0, 1] {
         let page = json!({"page": {"param": "page", "total_pages": "t"}});
-        let (pages, end) = walk(page, 100, |_, _| Facts { total_pages: Some(total_pages), ..facts(total_pages * 3) });
+        let (pages, end) = walk(page, 100, |_, _| Facts {
+            total_pages: Some(total_pages),
+            ..facts(total_pages * 3)
+        });
         assert_eq!((pages.len(), end), (1, Ok(RunEnd::TotalReached)));
     }
     let offset = json!({"offset": {"param": "offset", "limit": 10, "total": "t"}});
-    let (pages, end) = walk(offset, 100, |_, _| Facts { total: Some(0), ..facts(0) });
+    let (pages, end) = walk(offset, 100, |_, _| Facts {
+        total: Some(0),
+        ..facts(0)
+    });
     assert_eq!((pages.len(), end), (1, Ok(RunEnd::TotalReached)));
 }
 
 #[test]
 fn the_page_cap_truncates_whatever_the_strategy() {
     let page = json!({"page": {"param": "page", "total_pages": "t"}});
-    let (pages, end) = walk(page, 5, |_, _| Facts { total_pages: Some(50), ..facts(10) });
+    let (pages, end) = walk(page, 5, |_, _| Facts {
+        total_pages: Some(50),
+        ..facts(10)
+    });
     assert_eq!((pages.len(), end), (5, Ok(RunEnd::PageCap)));
     let page = json!({"page": {"param": "page"}});
     let (pages, end) = walk(page, 5, |_, _| facts(10));
     assert_eq!((pages.len(), end), (5, Ok(RunEnd::PageCap)));
     let cursor = json!({"cursor": {"from": "next", "param": "after"}});
-    let (pages, end) = walk(cursor, 5, |number, _| Facts { next: json!(number), ..facts(10) });
+    let (pages, end) = walk(cursor, 5, |number, _| Facts {
+        next: json!(number),
+        ..facts(10)
+    });
     assert_eq!((pages.len(), end), (5, Ok(RunEnd::PageCap)));
     let link = json!("link_header");
-    let (pages, end) = walk(link, 5, |number, _| Facts { next: json!(format!("/{}", number + 1)), ..facts(10) });
+    let (pages, end) = walk(link, 5, |number, _| Facts {
+        next: json!(format!("/{}", number + 1)),
+        ..facts(10)
+    });
     assert_eq!((pages.len(), end), (5, Ok(RunEnd::PageCap)));
 }
 
 #[test]
 fn where_nothing_is_stated_an_empty_or_short_page_ends() {
     let page = json!({"page": {"param": "page"}});
-    let (pages, end) = walk(page.clone(), 100, |number, _| facts(if number < 4 { 10 } else { 0 }));
+    let (pages, end) = walk(page.clone(), 100, |number, _| {
+        facts(if number < 4 { 10 } else { 0 })
+    });
     assert_eq!((pages.len(), end), (4, Ok(RunEnd::EmptyPage)));
-    let (pages, end) = walk(page.clone(), 100, |number, _| facts(if number < 3 { 10 } else { 4 }));
+    let (pages, end) = walk(page.clone(), 100, |number, _| {
+        facts(if number < 3 { 10 } else { 4 })
+    });
     assert_eq!((pages.len(), end), (3, Ok(RunEnd::ShortPage)));
     let (pages, end) = walk(page, 100, |_, _| facts(0));
     assert_eq!((pages.len(), end), (1, Ok(RunEnd::EmptyPage)));
@@ -126,15 +183,31 @@ fn where_nothing_is_stated_an_empty_or_short_page_ends() {
 #[test]
 fn an_api_that_caps_the_asked_size_loses_nothing() {
     let page = json!({"page": {"param": "page", "size_param": "per_page", "size": 500}});
-    let (pages, end) = walk(page.clone(), 100, |number, _| facts(if number < 3 { 100 } else { 7 }));
+    let (pages, end) = walk(page.clone(), 100, |number, _| {
+        facts(if number < 3 { 100 } else { 7 })
+    });
     assert_eq!((pages.len(), end), (3, Ok(RunEnd::ShortPage)));
-    let (pages, end) = walk(page.clone(), 100, |number, _| facts(if number == 1 { 100 } else { 0 }));
+    let (pages, end) = walk(page.clone(), 100, |number, _| {
+        facts(if number == 1 { 100 } else { 0 })
+    });
     assert_eq!((pages.len(), end), (2, Ok(RunEnd::ShortPage)));
     // Clamped to the last page, or refused: both say that the first page was all.
-    let (pages, end) = walk(page.clone(), 100, |_, _| Facts { hash: "same".into(), ..facts(100) });
+    let (pages, end) = walk(page.clone(), 100, |_, _| Facts {
+        hash: "same".into(),
+        ..facts(100)
+    });
     assert_eq!((pages.len(), end), (2, Ok(RunEnd::ShortPage)));
     let (mut walk, _) = Walk::begin(pagination(page), 100);
-    assert!(matches!(walk.after(1, &Facts { hash: "1".into(), ..facts(3) }), Ok(Step::Fetch(_))));
+    assert!(matches!(
+        walk.after(
+            1,
+            &Facts {
+                hash: "1".into(),
+                ..facts(3)
+            }
+        ),
+        Ok(Step::Fetch(_))
+    ));
     assert_eq!(walk.refused(2), Some(Step::End(RunEnd::ShortPage)));
     assert_eq!(walk.refused(3), None);
 }
@@ -142,24 +215,59 @@ fn an_api_that_caps_the_asked_size_loses_nothing() {
 #[test]
 fn offsets_go_by_what_came() {
     let offset = json!({"offset": {"param": "offset", "limit_param": "limit", "limit": 500}});
-    let (pages, end) = walk(offset, 100, |number, _| facts(if number < 3 { 100 } else { 30 }));
-    assert_eq!(pages, [Position::Offset(0), Position::Offset(100), Position::Offset(200)]);
+    let (pages, end) = walk(offset, 100, |number, _| {
+        facts(if number < 3 { 100 } else { 30 })
+    });
+    assert_eq!(
+        pages,
+        [
+            Position::Offset(0),
+            Position::Offset(100),
+            Position::Offset(200)
+        ]
+    );
     assert_eq!(end, Ok(RunEnd::ShortPage));
     let offset = json!({"offset": {"param": "offset", "limit": 500, "total": "total"}});
-    let (pages, end) = walk(offset, 100, |number, _| Facts { total: Some(230), ..facts(if number < 3 { 100 } else { 30 }) });
-    assert_eq!(pages, [Position::Offset(0), Position::Offset(100), Position::Offset(200)]);
+    let (pages, end) = walk(offset, 100, |number, _| Facts {
+        total: Some(230),
+        ..facts(if number < 3 { 100 } else { 30 })
+    });
+    assert_eq!(
+        pages,
+        [
+            Position::Offset(0),
+            Position::Offset(100),
+            Position::Offset(200)
+        ]
+    );
     assert_eq!(end, Ok(RunEnd::TotalReached));
 }
 
 #[test]
 fn has_more_decides_where_it_is_said() {
     let page = json!({"page": {"param": "page", "size": 10, "has_more": "more"}});
-    let (pages, end) = walk(page.clone(), 100, |number, _| Facts { has_more: Some(number < 4), ..facts(3) });
-    assert_eq!((pages.len(), end), (4, Ok(RunEnd::HasMoreFalse)), "short pages are fine while there is more");
-    let (pages, end) = walk(page.clone(), 100, |number, _| Facts { has_more: Some(true), ..facts(u64::from(number < 3)) });
+    let (pages, end) = walk(page.clone(), 100, |number, _| Facts {
+        has_more: Some(number < 4),
+        ..facts(3)
+    });
+    assert_eq!(
+        (pages.len(), end),
+        (4, Ok(RunEnd::HasMoreFalse)),
+        "short pages are fine while there is more"
+    );
+    let (pages, end) = walk(page.clone(), 100, |number, _| Facts {
+        has_more: Some(true),
+        ..facts(u64::from(number < 3))
+    });
     assert_eq!((pages.len(), end), (5, Err(PaginationFault::EmptyLoop)));
-    let (pages, end) = walk(page, 100, |number, _| facts(if number < 3 { 10 } else { 0 }));
-    assert_eq!((pages.len(), end), (3, Ok(RunEnd::EmptyPage)), "unsaid: the empty page ends");
+    let (pages, end) = walk(page, 100, |number, _| {
+        facts(if number < 3 { 10 } else { 0 })
+    });
+    assert_eq!(
+        (pages.len(), end),
+        (3, Ok(RunEnd::EmptyPage)),
+        "unsaid: the empty page ends"
+    );
 }
 
 #[test]
@@ -167,10 +275,21 @@ fn cursors_end_on_null_empty_absent_and_has_more_false() {
     let cursor = json!({"cursor": {"from": "c", "param": "after", "has_more": "m"}});
     for last in [json!(null), json!(""), json!(false)] {
         let (pages, end) = walk(cursor.clone(), 100, |number, _| Facts {
-            next: if number < 3 { json!(format!("c{number}")) } else { last.clone() },
+            next: if number < 3 {
+                json!(format!("c{number}"))
+            } else {
+                last.clone()
+            },
             ..facts(10)
         });
-        assert_eq!(pages, [Position::Start, Position::Cursor(json!("c1")), Position::Cursor(json!("c2"))]);
+        assert_eq!(
+            pages,
+            [
+                Position::Start,
+                Position::Cursor(json!("c1")),
+                Position::Cursor(json!("c2"))
+            ]
+        );
         assert_eq!(end, Ok(RunEnd::NoNext));
     }
     let (pages, end) = walk(cursor.clone(), 100, |number, _| Facts {
@@ -178,21 +297,48 @@ fn cursors_end_on_null_empty_absent_and_has_more_false() {
         has_more: Some(number < 2),
         ..facts(10)
     });
-    assert_eq!((pages.len(), end), (2, Ok(RunEnd::HasMoreFalse)), "the cursor is set on the last page too");
-    let (_, end) = walk(cursor, 100, |_, _| Facts { has_more: Some(true), ..facts(10) });
-    assert!(matches!(end, Err(PaginationFault::Unreadable(_))), "more, but no cursor");
+    assert_eq!(
+        (pages.len(), end),
+        (2, Ok(RunEnd::HasMoreFalse)),
+        "the cursor is set on the last page too"
+    );
+    let (_, end) = walk(cursor, 100, |_, _| Facts {
+        has_more: Some(true),
+        ..facts(10)
+    });
+    assert!(
+        matches!(end, Err(PaginationFault::Unreadable(_))),
+        "more, but no cursor"
+    );
 }
 
 #[test]
 fn what_repeats_itself_fails_the_run() {
     let cursor = json!({"cursor": {"from": "c", "param": "after"}});
-    let (pages, end) = walk(cursor.clone(), 100, |_, _| Facts { next: json!("c1"), ..facts(10) });
+    let (pages, end) = walk(cursor.clone(), 100, |_, _| Facts {
+        next: json!("c1"),
+        ..facts(10)
+    });
     assert_eq!(pages.len(), 2);
     assert_eq!(end.expect_err("a loop").code(), "pagination.loop");
-    let (pages, end) = walk(cursor, 100, |number, _| Facts { next: json!("c1"), ..facts(u64::from(number == 1)) });
-    assert_eq!((pages.len(), end), (2, Ok(RunEnd::EmptyPage)), "a feed at its end");
-    for document in [json!({"page": {"param": "page"}}), json!({"page": {"param": "page", "total_pages": "t"}})] {
-        let (pages, end) = walk(document, 100, |_, _| Facts { hash: "same".into(), total_pages: Some(9), ..facts(10) });
+    let (pages, end) = walk(cursor, 100, |number, _| Facts {
+        next: json!("c1"),
+        ..facts(u64::from(number == 1))
+    });
+    assert_eq!(
+        (pages.len(), end),
+        (2, Ok(RunEnd::EmptyPage)),
+        "a feed at its end"
+    );
+    for document in [
+        json!({"page": {"param": "page"}}),
+        json!({"page": {"param": "page", "total_pages": "t"}}),
+    ] {
+        let (pages, end) = walk(document, 100, |_, _| Facts {
+            hash: "same".into(),
+            total_pages: Some(9),
+            ..facts(10)
+        });
         assert_eq!(pages.len(), 2);
         assert_eq!(end.expect_err("a loop").code(), "pagination.loop");
     }
@@ -202,35 +348,59 @@ fn what_repeats_itself_fails_the_run() {
 fn links_are_followed_until_there_is_none() {
     let next_url = json!({"next_url": {"from": "links.next"}});
     let (pages, end) = walk(next_url, 100, |number, _| Facts {
-        next: if number < 3 { json!(format!("/v1?page={}", number + 1)) } else { json!(null) },
+        next: if number < 3 {
+            json!(format!("/v1?page={}", number + 1))
+        } else {
+            json!(null)
+        },
         ..facts(10)
     });
     assert_eq!(pages.len(), 3);
-    assert_eq!(pages[2], Position::Url("https://h.test/v1?page=3".to_owned()));
+    assert_eq!(
+        pages[2],
+        Position::Url("https://h.test/v1?page=3".to_owned())
+    );
     assert_eq!(end, Ok(RunEnd::NoNext));
 }
 
 #[test]
 fn link_headers_are_read_as_the_standard_says() {
     for (header, expected) in [
-        (r#"<https://h/?page=2>; rel="next", <https://h/?page=9>; rel="last""#, Some("https://h/?page=2")),
-        (r#"<https://h/?page=1>; rel="prev", </x?a=1,2>; title="a, b; c"; rel=next"#, Some("/x?a=1,2")),
+        (
+            r#"<https://h/?page=2>; rel="next", <https://h/?page=9>; rel="last""#,
+            Some("https://h/?page=2"),
+        ),
+        (
+            r#"<https://h/?page=1>; rel="prev", </x?a=1,2>; title="a, b; c"; rel=next"#,
+            Some("/x?a=1,2"),
+        ),
         (r#"<https://h/3>; REL="start Next""#, Some("https://h/3")),
         (r#"<https://h/9>; rel="last""#, None),
         (r#"<https://h/9>; rel="nextish""#, None),
         ("", None),
         ("<unclosed; rel=next", None),
     ] {
-        assert_eq!(next_of_link_headers([header]).as_deref(), expected, "{header}");
+        assert_eq!(
+            next_of_link_headers([header]).as_deref(),
+            expected,
+            "{header}"
+        );
     }
-    assert_eq!(next_of_link_headers(["<a>; rel=prev", "<b>; rel=next"]).as_deref(), Some("b"));
+    assert_eq!(
+        next_of_link_headers(["<a>; rel=prev", "<b>; rel=next"]).as_deref(),
+        Some("b")
+    );
 }
 
 #[test]
 fn a_checkpoint_goes_on_where_the_run_stopped() {
     let page = || pagination(json!({"page": {"param": "page", "total_pages": "t"}}));
     let (mut first, _) = Walk::begin(page(), 100);
-    let with = |number: u32| Facts { total_pages: Some(4), hash: number.to_string(), ..facts(10) };
+    let with = |number: u32| Facts {
+        total_pages: Some(4),
+        hash: number.to_string(),
+        ..facts(10)
+    };
     first.after(1, &with(1)).expect("pages");
     first.after(3, &with(3)).expect("pending");
     let checkpoint = first.checkpoint();
@@ -238,21 +408,55 @@ fn a_checkpoint_goes_on_where_the_run_stopped() {
     let (mut second, todo) = Walk::resume(page(), 100, &checkpoint, published).expect("a walk");
     assert_eq!(todo, [(2, Position::Page(2)), (4, Position::Page(4))]);
     assert_eq!(second.after(4, &with(4)), Ok(Step::Pending));
-    assert_eq!(second.after(2, &with(2)), Ok(Step::End(RunEnd::TotalReached)));
-    assert!(second.clone().after(2, &Facts { hash: "3".into(), ..with(2) }).is_err(), "hashes are remembered");
+    assert_eq!(
+        second.after(2, &with(2)),
+        Ok(Step::End(RunEnd::TotalReached))
+    );
+    assert!(
+        second
+            .clone()
+            .after(
+                2,
+                &Facts {
+                    hash: "3".into(),
+                    ..with(2)
+                }
+            )
+            .is_err(),
+        "hashes are remembered"
+    );
     assert!(Walk::resume(page(), 100, &json!({"other": 1}), []).is_none());
     assert!(Walk::resume(page(), 100, &json!(null), []).is_none());
 }
 
 #[test]
 fn parameters_stand_where_the_definition_puts_them() {
-    let page = pagination(json!({"page": {"param": "p", "in": "path", "size_param": "n", "size": 5}}));
+    let page =
+        pagination(json!({"page": {"param": "p", "in": "path", "size_param": "n", "size": 5}}));
     let places = parameters(&page, &Position::Page(3));
-    assert_eq!(places[0], Place { param: "p".into(), placement: Placement::Path, value: json!(3) });
-    assert_eq!(places[1], Place { param: "n".into(), placement: Placement::Query, value: json!(5) });
-    let cursor = pagination(json!({"cursor": {"from": "c", "param": "variables.after", "in": "body"}}));
+    assert_eq!(
+        places[0],
+        Place {
+            param: "p".into(),
+            placement: Placement::Path,
+            value: json!(3)
+        }
+    );
+    assert_eq!(
+        places[1],
+        Place {
+            param: "n".into(),
+            placement: Placement::Query,
+            value: json!(5)
+        }
+    );
+    let cursor =
+        pagination(json!({"cursor": {"from": "c", "param": "variables.after", "in": "body"}}));
     assert!(parameters(&cursor, &Position::Start).is_empty());
-    assert_eq!(parameters(&cursor, &Position::Cursor(json!("x")))[0].placement, Placement::Body);
+    assert_eq!(
+        parameters(&cursor, &Position::Cursor(json!("x")))[0].placement,
+        Placement::Body
+    );
 }
 
 proptest::proptest! {

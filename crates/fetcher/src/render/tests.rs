@@ -13,16 +13,23 @@ fn page(base: &str, request: Value, position: &Position) -> Result<Rendered, Ren
     let request = Request::from_document(&request).expect("a request");
     let at = |text: &str| text.parse().expect("an instant");
     let scope = Scope {
-        window: Some(Interval { start: at("2026-01-01T00:00:00Z"), end: at("2026-02-01T00:00:00Z") }),
+        window: Some(Interval {
+            start: at("2026-01-01T00:00:00Z"),
+            end: at("2026-02-01T00:00:00Z"),
+        }),
         now: at("2026-02-03T04:05:06Z"),
         zone: TimeZone::UTC,
         connection: indexmap::IndexMap::new(),
     };
-    Template::new(&connection, &request, &scope)?.page(position, &Guard::new(GuardConfig::default()))
+    Template::new(&connection, &request, &scope)?
+        .page(position, &Guard::new(GuardConfig::default()))
 }
 
 fn url(base: &str, request: Value, position: &Position) -> String {
-    page(base, request, position).expect("rendered").url.to_string()
+    page(base, request, position)
+        .expect("rendered")
+        .url
+        .to_string()
 }
 
 #[test]
@@ -32,8 +39,16 @@ fn the_path_stands_behind_the_path_of_the_base() {
         ("https://h.test/v3", "/x", "https://h.test/v3/x"),
         ("https://h.test/v3/", "/x", "https://h.test/v3/x"),
         ("https://h.test/v3", "", "https://h.test/v3"),
-        ("https://h.test/v3?tenant=1", "/x", "https://h.test/v3/x?tenant=1"),
-        ("https://h.test", "/x.json?_shape=array", "https://h.test/x.json?_shape=array"),
+        (
+            "https://h.test/v3?tenant=1",
+            "/x",
+            "https://h.test/v3/x?tenant=1",
+        ),
+        (
+            "https://h.test",
+            "/x.json?_shape=array",
+            "https://h.test/x.json?_shape=array",
+        ),
     ] {
         assert_eq!(url(base, json!({"path": path}), &Position::Start), expected);
     }
@@ -51,12 +66,28 @@ fn queries_are_encoded_and_lists_repeated() {
 #[test]
 fn page_parameters_take_the_place_of_those_in_the_template() {
     let request = json!({"path": "/x", "query": {"page": "1", "n": "5"}, "pagination": {"page": {"param": "page"}}});
-    assert_eq!(url("https://h.test", request, &Position::Page(7)), "https://h.test/x?page=7&n=5");
+    assert_eq!(
+        url("https://h.test", request, &Position::Page(7)),
+        "https://h.test/x?page=7&n=5"
+    );
     let request = json!({"path": "/x/{p}/y", "pagination": {"page": {"param": "p", "in": "path"}}});
-    assert_eq!(url("https://h.test", request, &Position::Page(7)), "https://h.test/x/7/y");
+    assert_eq!(
+        url("https://h.test", request, &Position::Page(7)),
+        "https://h.test/x/7/y"
+    );
     let cursor = json!({"path": "/x/{after}", "pagination": {"cursor": {"from": "c", "param": "after", "in": "path"}}});
-    assert_eq!(url("https://h.test", cursor.clone(), &Position::Start), "https://h.test/x");
-    assert_eq!(url("https://h.test", cursor.clone(), &Position::Cursor(json!("a/b?"))), "https://h.test/x/a%2Fb%3F");
+    assert_eq!(
+        url("https://h.test", cursor.clone(), &Position::Start),
+        "https://h.test/x"
+    );
+    assert_eq!(
+        url(
+            "https://h.test",
+            cursor.clone(),
+            &Position::Cursor(json!("a/b?"))
+        ),
+        "https://h.test/x/a%2Fb%3F"
+    );
     assert!(page("https://h.test", cursor, &Position::Cursor(json!(".."))).is_err());
     let header = json!({"path": "/x", "pagination": {"page": {"param": "X-Page", "in": "header"}}});
     let rendered = page("https://h.test", header, &Position::Page(2)).expect("rendered");
@@ -71,7 +102,8 @@ fn bodies_carry_the_place_at_a_dotted_path() {
         "body": {"query": "{ items }", "variables": {"first": 50}, "since": "{{ window.start | date }}"},
         "pagination": {"cursor": {"from": "c", "param": "variables.after", "in": "body"}},
     });
-    let rendered = page("https://h.test", request, &Position::Cursor(json!("abc"))).expect("rendered");
+    let rendered =
+        page("https://h.test", request, &Position::Cursor(json!("abc"))).expect("rendered");
     let (bytes, content_type) = rendered.body.expect("a body");
     assert_eq!(content_type, "application/json");
     let body: Value = serde_json::from_slice(&bytes).expect("json");
@@ -87,8 +119,22 @@ fn bodies_carry_the_place_at_a_dotted_path() {
 
 #[test]
 fn forbidden_headers_and_addresses_are_refused_before_anything_is_sent() {
-    let host = page("https://h.test", json!({"path": "/", "headers": {"Host": "169.254.169.254"}}), &Position::Start);
-    assert_eq!(host.expect_err("refused").code(), "definition.header_forbidden");
-    let near = page("http://127.0.0.1:3000", json!({"path": "/"}), &Position::Start);
-    assert_eq!(near.expect_err("refused").code(), "egress.address_forbidden");
+    let host = page(
+        "https://h.test",
+        json!({"path": "/", "headers": {"Host": "169.254.169.254"}}),
+        &Position::Start,
+    );
+    assert_eq!(
+        host.expect_err("refused").code(),
+        "definition.header_forbidden"
+    );
+    let near = page(
+        "http://127.0.0.1:3000",
+        json!({"path": "/"}),
+        &Position::Start,
+    );
+    assert_eq!(
+        near.expect_err("refused").code(),
+        "egress.address_forbidden"
+    );
 }

@@ -57,7 +57,10 @@ impl Engine {
         requests: &AtomicU32,
     ) -> (u32, Result<Fetched, Stop>) {
         let span = tracing::info_span!("page", page = number, status = tracing::field::Empty);
-        let fetched = self.tries(request, plan, number, &position, winding_down, requests).instrument(span).await;
+        let fetched = self
+            .tries(request, plan, number, &position, winding_down, requests)
+            .instrument(span)
+            .await;
         (number, fetched)
     }
 
@@ -71,8 +74,14 @@ impl Engine {
         requests: &AtomicU32,
     ) -> Result<Fetched, Stop> {
         let failed = |error: PageError| Stop::Failed(error);
-        let rendered = plan.template.page(position, self.http.guard()).map_err(|error| failed(error.into()))?;
-        let credentials = plan.access.credentials(&rendered.url).map_err(|fault| failed(fault.into()))?;
+        let rendered = plan
+            .template
+            .page(position, self.http.guard())
+            .map_err(|error| failed(error.into()))?;
+        let credentials = plan
+            .access
+            .credentials(&rendered.url)
+            .map_err(|fault| failed(fault.into()))?;
         let outgoing = Outgoing {
             method: rendered.method,
             url: rendered.url,
@@ -90,7 +99,9 @@ impl Engine {
                 answered = self.http.send(&request.workspace, &outgoing) => answered,
                 () = self.out_of_grace(winding_down) => return Err(Stop::Interrupted),
             };
-            let judged = answered.map_err(PageError::from).and_then(|answer| self.judge(plan, number, answer));
+            let judged = answered
+                .map_err(PageError::from)
+                .and_then(|answer| self.judge(plan, number, answer));
             let error = match judged {
                 Ok(page) => {
                     self.instruments.request("ok", began.elapsed());
@@ -101,7 +112,12 @@ impl Engine {
             };
             self.instruments.request(error.class(), began.elapsed());
             tracing::Span::current().record("status", error.http_status());
-            tracing::debug!(page = number, tried, code = error.code(), "a request failed");
+            tracing::debug!(
+                page = number,
+                tried,
+                code = error.code(),
+                "a request failed"
+            );
             let wait = match self.config.retry.next(tried, error.fate(), rand::random()) {
                 Next::GiveUp => return Err(failed(error)),
                 Next::HandBack(wait) => return Err(Stop::HandBack(wait)),
@@ -122,14 +138,21 @@ impl Engine {
         if winding_down.is_cancelled() {
             return Err(Stop::Interrupted);
         }
-        let Some(limit) = &plan.rate_limit else { return Ok(()) };
+        let Some(limit) = &plan.rate_limit else {
+            return Ok(());
+        };
         let unreachable = |reason: String| Stop::Failed(PageError::Budget(reason));
         let Some(budgets) = &self.budgets else {
-            return Err(unreachable("this fetcher has no connection to NATS KV".to_owned()));
+            return Err(unreachable(
+                "this fetcher has no connection to NATS KV".to_owned(),
+            ));
         };
         let mut trouble = 0;
         loop {
-            match budgets.permit(&request.workspace, &plan.connection, limit).await {
+            match budgets
+                .permit(&request.workspace, &plan.connection, limit)
+                .await
+            {
                 Ok(()) => return Ok(()),
                 Err(Denied::Spent(wait)) => {
                     let jitter = Duration::from_millis(rand::random_range(0..=50));
@@ -138,10 +161,14 @@ impl Engine {
                 Err(Denied::Unreachable(reason)) => {
                     trouble += 1;
                     if trouble >= 5 {
-                        tracing::warn!(reason, "the rate budget cannot be reached, so nothing is sent");
+                        tracing::warn!(
+                            reason,
+                            "the rate budget cannot be reached, so nothing is sent"
+                        );
                         return Err(Stop::HandBack(Duration::from_secs(10)));
                     }
-                    self.wait("budget", Duration::from_secs(1), winding_down).await?;
+                    self.wait("budget", Duration::from_secs(1), winding_down)
+                        .await?;
                 }
             }
         }
@@ -175,7 +202,11 @@ impl Engine {
         let status = answer.status;
         let url = answer.url.clone();
         if matches!(status.as_u16(), 204 | 205) {
-            let facts = Facts { records: Some(0), next: link_of(&answer), ..Facts::default() };
+            let facts = Facts {
+                records: Some(0),
+                next: link_of(&answer),
+                ..Facts::default()
+            };
             return Ok(Fetched {
                 number,
                 url,
@@ -187,17 +218,25 @@ impl Engine {
             });
         }
         if !status.is_success() {
-            let named = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let named = answer
+                .headers
+                .get(header::RETRY_AFTER)
+                .and_then(|value| value.to_str().ok());
             let after = named.and_then(|value| retry_after(value, fetched_at));
-            return Err(PageError::status(status, after, plan.redactor.excerpt(&answer.body)));
+            return Err(PageError::status(
+                status,
+                after,
+                plan.redactor.excerpt(&answer.body),
+            ));
         }
         let content_type = answer.content_type().map(str::to_owned);
         let next_link = link_of(&answer);
         let read = decode::page(answer.body, content_type.as_deref(), &plan.reader.plain);
         let (body, scan) = read.map_err(|unusable| match unusable {
-            decode::Unusable::NotJson { reason, ends_early } => {
-                decode::Unusable::NotJson { reason: plan.redactor.text(&reason).into_owned(), ends_early }
-            }
+            decode::Unusable::NotJson { reason, ends_early } => decode::Unusable::NotJson {
+                reason: plan.redactor.text(&reason).into_owned(),
+                ends_early,
+            },
             other => other,
         })?;
         let mut facts = plan.reader.facts(&body, &scan)?;
@@ -217,7 +256,11 @@ impl Engine {
 }
 
 fn link_of(answer: &Answer) -> Value {
-    let links = answer.headers.get_all(header::LINK).iter().filter_map(|value| value.to_str().ok());
+    let links = answer
+        .headers
+        .get_all(header::LINK)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     next_of_link_headers(links).map_or(Value::Null, Value::String)
 }
 
