@@ -41,6 +41,10 @@ impl Said {
     }
 
     /// Itself, when the command went well.
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "often called for its assertion alone"
+    )]
     pub fn fine(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:?}");
         self

@@ -3,7 +3,7 @@
 /// A connection `kit` and a metric of subscribers by day and state, numbered pages.
 pub fn numbered_metric(base_url: &str) -> String {
     format!(
-        r#"
+        r"
 kind: connection
 name: kit
 base_url: {base_url}
@@ -24,14 +24,14 @@ select:
   date: created_at
   key: id
 resolution: day
-"#
+"
     )
 }
 
 /// A metric `all_subscribers` that counts subscribers by state, over cursors, on connection `kit_v4`.
 pub fn cursor_metric(base_url: &str) -> String {
     format!(
-        r#"
+        r"
 kind: connection
 name: kit_v4
 base_url: {base_url}
@@ -50,6 +50,6 @@ select:
   dimensions: {{ state: state }}
   key: id
 type: levels
-"#
+"
     )
 }

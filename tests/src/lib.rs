@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// Conditions in tests come true within this, or the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until `condition` gives something.
 pub async fn eventually<T, F, Fut>(what: &str, condition: F) -> T

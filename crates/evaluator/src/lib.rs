@@ -30,7 +30,7 @@ use run_handler::RunHandler;
 use workers::Workers;
 
 /// A loop that says nothing for this long is stuck: a recompute of one run is far shorter.
-const LOOP_LIMIT: Duration = Duration::from_secs(600);
+const LOOP_LIMIT: Duration = Duration::from_mins(10);
 
 /// Far below the time after which the broker hands a silent evaluator's manifest to another.
 const WORD_EVERY: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use crate::run_handler::RunHandler;
 use crate::subjects::{self, Subject};
 
 /// A recompute that is not ended by then may be taken by another evaluator.
-const LEASE: Duration = Duration::from_secs(300);
+const LEASE: Duration = Duration::from_mins(5);
 /// Kept runs looked at, newest first.
 const RUNS: u32 = 200;
 /// After this many tries a recompute is given up; the next run or edit brings another.

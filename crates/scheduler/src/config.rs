@@ -27,10 +27,10 @@ impl Default for Config {
             due_every: Duration::from_secs(1),
             dispatch_every: Duration::from_secs(1),
             reconcile_every: Duration::from_secs(10),
-            sweep_every: Duration::from_secs(600),
+            sweep_every: Duration::from_mins(10),
             per_workspace: 64,
             per_connection: 8,
-            overdue_after: Duration::from_secs(60),
+            overdue_after: Duration::from_mins(1),
         }
     }
 }

@@ -109,15 +109,13 @@ async fn request(store: &Store, run: &Run) -> Result<Result<SyncRequest, RunEnd>
         return Ok(Err(refused("connection.missing", &text, Some(&text))));
     };
     let fetch = read_fetch(&dataset)?;
-    let connection = match read_definition("connection", &stored.name, &stored.document)? {
-        Definition::Connection(connection) => connection,
-        _ => {
-            return Ok(Err(refused(
-                "connection.missing",
-                "it is no connection",
-                None,
-            )));
-        }
+    let read = read_definition("connection", &stored.name, &stored.document)?;
+    let Definition::Connection(connection) = read else {
+        return Ok(Err(refused(
+            "connection.missing",
+            "it is no connection",
+            None,
+        )));
     };
     let secrets = match secrets(store, run, &connection).await? {
         Ok(secrets) => secrets,

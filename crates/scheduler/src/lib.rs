@@ -24,7 +24,7 @@ pub use error::Error;
 use instruments::Instruments;
 
 /// A turn that takes longer than this is stuck: no call in it may wait that long.
-const TURN_LIMIT: Duration = Duration::from_secs(300);
+const TURN_LIMIT: Duration = Duration::from_mins(5);
 /// An announcement that waits longer than this is an alarm: evaluators publish within a second.
 const STALE_OUTBOX: f64 = 300.0;
 
