@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use definition::{Connection, Definition, Granularity, Metric, Name, Schedule};
+use definition::{Connection, Definition, Name};
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use store::{Action, Change, Kind, MetricState, Stored};
+use store::{Action, Change, Kind, Stored};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
@@ -17,7 +16,8 @@ use crate::body::Content;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument, ProblemItem, shown};
 use crate::router::Gateway;
-use crate::{apply, secrets, time};
+use crate::standing::{self, StateView};
+use crate::{apply, time};
 
 /// How many definitions one read of the store brings.
 const PAGE: u32 = 1000;
@@ -84,57 +84,6 @@ pub(crate) struct DefinitionView {
     /// How it stands; only when asked for by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<StateView>,
-}
-
-/// How a definition stands.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub(crate) struct StateView {
-    /// What a person has to do; null when nothing.
-    needs_attention: Option<String>,
-    /// When a run last succeeded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_success_at: Option<String>,
-    /// When the next fetch is due.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_due_at: Option<String>,
-    /// Metrics: whether two schedules have passed without success.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stale: Option<bool>,
-    /// Metrics: whether the newest range was cut short.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    partial: Option<bool>,
-    /// Metrics: the run that last had an outcome.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_run: Option<LastRun>,
-    /// Metrics: from when to when there is data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    covered: Option<Covered>,
-    /// Connections: the secrets it needs that are not set.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    secrets: Vec<String>,
-    /// Datasets: the metrics that read it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    metrics: Vec<String>,
-}
-
-/// The run that last had an outcome for a metric.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct LastRun {
-    /// Its id.
-    id: String,
-    /// `applied`, `failed` or `dead`.
-    outcome: Option<String>,
-    /// What went wrong.
-    error: Option<Value>,
-}
-
-/// A range that a metric knows about.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Covered {
-    /// The first instant.
-    from: String,
-    /// The first instant past it.
-    to: String,
 }
 
 macro_rules! routes_of_kind {
@@ -504,22 +453,10 @@ async fn answer(
     let mut view = view(stored);
     match definition {
         Definition::Connection(connection) => {
-            view.state = Some(connection_state(gateway, workspace, &connection).await?);
+            view.state = Some(standing::of_connection(gateway, workspace, &connection).await?);
         }
         Definition::Dataset(dataset) => {
-            let mut state = StateView::default();
-            if let Some(known) = gateway
-                .store()
-                .dataset_named(workspace, dataset.name.as_str())
-                .await?
-            {
-                let metrics = gateway.store().metrics_of(workspace, &known.id).await?;
-                state.metrics = metrics.into_iter().map(|metric| metric.name).collect();
-                state.needs_attention = known.attention_reason.filter(|_| known.needs_attention);
-                state.last_success_at = known.last_success_at.map(time::text);
-                state.next_due_at = known.next_due_at.map(time::text);
-            }
-            view.state = Some(state);
+            view.state = Some(standing::of_dataset(gateway, workspace, &dataset).await?);
         }
         Definition::Metric(metric) => {
             let dataset = match &metric.dataset {
@@ -539,7 +476,9 @@ async fn answer(
                 view.revision = Some(known.revision);
                 let schedule = metric.schedule(dataset.as_ref());
                 let now = gateway.context().clock.now();
-                view.state = Some(metric_state(known, &metric, &schedule, created_at, now));
+                view.state = Some(standing::of_metric(
+                    known, &metric, &schedule, created_at, now,
+                ));
             }
         }
     }
@@ -567,96 +506,6 @@ pub(crate) async fn dataset(
         },
         None => Ok(None),
     }
-}
-
-async fn connection_state(
-    gateway: &Gateway,
-    workspace: &str,
-    connection: &Connection,
-) -> Result<StateView, Problem> {
-    let known = gateway.store().secrets(workspace).await?;
-    let missing = connection
-        .secrets()
-        .into_iter()
-        .map(|name| name.to_string());
-    let secrets = missing
-        .filter(|name| !known.iter().any(|secret| secret.name == *name))
-        .collect();
-    let mut needs_attention = secrets::attention(gateway, workspace, connection).await?;
-    if needs_attention.is_none() {
-        let datasets = gateway
-            .store()
-            .datasets_of(workspace, connection.name.as_str())
-            .await?;
-        needs_attention = datasets
-            .into_iter()
-            .filter(|dataset| dataset.needs_attention)
-            .find_map(|dataset| dataset.attention_reason);
-    }
-    Ok(StateView {
-        needs_attention,
-        secrets,
-        ..StateView::default()
-    })
-}
-
-fn metric_state(
-    state: MetricState,
-    metric: &Metric,
-    schedule: &Schedule,
-    created_at: i64,
-    now: Timestamp,
-) -> StateView {
-    let newest = state.coverage.iter().max_by_key(|coverage| coverage.end);
-    let covered = state
-        .coverage
-        .iter()
-        .map(|coverage| coverage.start)
-        .min()
-        .zip(newest.map(|coverage| coverage.end))
-        .map(|(from, to)| Covered {
-            from: time::text(from),
-            to: time::text(to),
-        });
-    let stale = !metric.paused
-        && is_stale(
-            state.last_success_at.unwrap_or(created_at),
-            schedule,
-            &metric.zone(),
-            now,
-        );
-    StateView {
-        needs_attention: state.attention_reason,
-        last_success_at: state.last_success_at.map(time::text),
-        next_due_at: state.next_due_at.map(time::text),
-        stale: Some(stale),
-        partial: Some(newest.is_some_and(|coverage| !coverage.complete)),
-        last_run: state.last_run.map(|id| LastRun {
-            id,
-            outcome: state
-                .last_outcome
-                .map(|outcome| outcome.as_str().to_owned()),
-            error: state.last_error.map(|error| json_or_text(&error)),
-        }),
-        covered,
-        ..StateView::default()
-    }
-}
-
-/// Tells whether two instants of the schedule have passed since `since`.
-fn is_stale(since: i64, schedule: &Schedule, zone: &jiff::tz::TimeZone, now: Timestamp) -> bool {
-    let second = schedule
-        .next_after(time::instant(since), zone, 0)
-        .and_then(|first| schedule.next_after(first, zone, 0));
-    // The second slot itself still has the time of one run.
-    second.is_some_and(|second| {
-        let grace = Granularity::Hour.next(second, zone, definition::Weekday::Monday);
-        now > grace.min(
-            second
-                .checked_add(jiff::SignedDuration::from_mins(5))
-                .unwrap_or(grace),
-        )
-    })
 }
 
 /// Returns JSON text as JSON, and any other text as a JSON text.

@@ -25,6 +25,8 @@ mod progress;
 mod runs;
 mod secrets;
 mod series;
+mod standing;
+mod sync;
 mod time;
 mod tokens;
 mod updates;

@@ -23,7 +23,7 @@ use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
     apply, audit, catalogue, doorway, export, openapi, probes, progress, runs, secrets, series,
-    tokens, updates,
+    sync, tokens, updates,
 };
 
 /// Everything that handlers share; cheap to clone.
@@ -203,9 +203,9 @@ fn routes() -> Vec<Route> {
         ),
         read("/api/v1/metrics/{name}/series", Viewer, get(series::series)),
         read("/api/v1/metrics/{name}/value", Viewer, get(series::value)),
-        write("/api/v1/metrics/{name}/sync", post(runs::sync)),
-        write("/api/v1/metrics/{name}/backfill", post(runs::backfill)),
-        write("/api/v1/metrics/{name}/recompute", post(runs::recompute)),
+        write("/api/v1/metrics/{name}/sync", post(sync::sync)),
+        write("/api/v1/metrics/{name}/backfill", post(sync::backfill)),
+        write("/api/v1/metrics/{name}/recompute", post(sync::recompute)),
         read("/api/v1/metrics/{name}/runs", Viewer, get(runs::list)),
         read("/api/v1/runs/{id}", Viewer, get(runs::get)),
         read("/api/v1/runs/{id}/pages", Viewer, get(runs::pages)),
