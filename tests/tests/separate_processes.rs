@@ -106,10 +106,12 @@ impl Cluster {
     }
 
     fn logs(&self) -> String {
-        self.processes
+        let logs: Vec<String> = self
+            .processes
             .iter()
             .map(|(arguments, process)| format!("{}:\n{}", arguments[0], process.errors()))
-            .collect()
+            .collect();
+        logs.join("\n")
     }
 }
 
