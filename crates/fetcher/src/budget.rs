@@ -131,7 +131,7 @@ impl Budgets {
         let rule = Rule::of(limit);
         let released = self
             .change(workspace, connection, &rule, |ledger, _| {
-                ledger.release(holder)
+                ledger.release(holder);
             })
             .await;
         if let Err(error) = released {

@@ -43,7 +43,7 @@ impl Default for Config {
             retry: Policy::default(),
             extra_authorities: None,
             concurrency: 16,
-            checkpoint_after: Duration::from_secs(300),
+            checkpoint_after: Duration::from_mins(5),
             longest_wait: Duration::from_secs(45),
             grace: Duration::from_secs(10),
             deliveries: 5,

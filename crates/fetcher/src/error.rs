@@ -95,7 +95,12 @@ impl PageError {
     pub fn fate(&self) -> Fate {
         const RETRY: Fate = Fate::Retry { after: None };
         match self {
-            PageError::Request(_) | PageError::Render(_) | PageError::Pagination(_) => Fate::Fail,
+            // Waiting for NATS is the run's matter: it hands back.
+            PageError::Request(_)
+            | PageError::Render(_)
+            | PageError::Pagination(_)
+            | PageError::Publish(_)
+            | PageError::Budget(_) => Fate::Fail,
             PageError::Secret(_) => Fate::NeedsAttention,
             PageError::Transport(failure) => match failure {
                 Failure::Refused(refusal) if refusal.retryable => RETRY,
@@ -128,8 +133,6 @@ impl PageError {
                 } => Fate::RetryOnce,
                 _ => Fate::Fail,
             },
-            // Waiting for NATS is the run's matter: it hands back.
-            PageError::Publish(_) | PageError::Budget(_) => Fate::Fail,
         }
     }
 

@@ -5,11 +5,12 @@
 //! addresses that the guard checked. No text of an error holds a query string.
 
 mod body;
+mod failure;
 mod inflate;
+mod query;
 mod tls;
 
 use std::collections::HashMap;
-use std::error::Error as StdError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +20,13 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::egress::{Carry, CheckedUrl, Guard, Refusal, bare};
+use crate::egress::{Carry, CheckedUrl, Guard, bare};
+use failure::{explain, innermost};
+use query::put_query;
 
+pub use failure::Failure;
 pub use inflate::{InflateError, inflate};
+pub use query::{without, without_names};
 pub use tls::{TlsError, client_config};
 
 /// Clients beyond this count are dropped, least recently used first; a client is a few idle sockets.
@@ -75,7 +80,7 @@ impl Default for Limits {
         Limits {
             connect: Duration::from_secs(5),
             first_byte: Duration::from_secs(30),
-            total: Duration::from_secs(120),
+            total: Duration::from_mins(2),
             rate_window: Duration::from_secs(30),
             rate_bytes: 30 * 1024,
             body: 32 * 1024 * 1024,
@@ -138,75 +143,6 @@ impl Answer {
     /// The content type, where there is a readable one.
     pub fn content_type(&self) -> Option<&str> {
         self.headers.get(header::CONTENT_TYPE)?.to_str().ok()
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The guard refused the address or a redirect.
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-    /// No connection.
-    #[error("no connection to {0}")]
-    Connect(String),
-    /// The connection is not to be trusted.
-    #[error("the TLS connection failed: {0}")]
-    Tls(String),
-    /// The server took too long.
-    #[error("no {what} within {} s", .limit.as_secs())]
-    Timeout {
-        /// What was waited for.
-        what: &'static str,
-        /// How long.
-        limit: Duration,
-    },
-    /// The body drips.
-    #[error("the answer comes too slowly (less than {bytes} bytes in {} s)", .window.as_secs())]
-    TooSlow {
-        /// How much was asked of it.
-        bytes: u64,
-        /// In how long.
-        window: Duration,
-    },
-    /// The connection ended before the message did.
-    #[error("the answer was cut short")]
-    Truncated,
-    /// No HTTP that can be read.
-    #[error("the answer is not readable HTTP: {0}")]
-    BadResponse(String),
-    /// Too large, too compressed, or a window that needs too much memory.
-    #[error("the answer is too large: {0}")]
-    TooLarge(String),
-    /// A content encoding that is not read.
-    #[error(
-        "the answer's content encoding `{0}` is not supported (one layer of gzip, deflate, br or zstd is)"
-    )]
-    EncodingUnsupported(String),
-    /// The compressed bytes are damaged.
-    #[error("the answer's {0} data is damaged")]
-    Damaged(&'static str),
-    /// A client could not be made.
-    #[error("no HTTP client: {0}")]
-    Client(String),
-}
-
-impl Failure {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Failure::Refused(refusal) => refusal.code.as_str(),
-            Failure::Connect(_) => "upstream.connect_failed",
-            Failure::Tls(_) => "upstream.tls",
-            Failure::Timeout { .. } => "upstream.timeout",
-            Failure::TooSlow { .. } => "upstream.too_slow",
-            Failure::Truncated => "upstream.truncated",
-            Failure::BadResponse(_) => "upstream.bad_response",
-            Failure::TooLarge(_) => "upstream.body_too_large",
-            Failure::EncodingUnsupported(_) => "upstream.encoding_unsupported",
-            Failure::Damaged(_) => "upstream.encoding",
-            Failure::Client(_) => "fetcher.client",
-        }
     }
 }
 
@@ -422,115 +358,8 @@ impl reqwest::dns::Resolve for CheckedResolver {
     }
 }
 
-/// Puts credential parameters on an address, replacing those of the same name (next links echo them).
-fn put_query(url: &mut Url, parameters: &[(String, service::Secret)]) {
-    if parameters.is_empty() {
-        return;
-    }
-    let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-    *url = without_names(url, &names);
-    let mut pairs = url.query_pairs_mut();
-    for (name, value) in parameters {
-        pairs.append_pair(name, value.expose());
-    }
-}
-
-/// An address without the credential parameters.
-pub fn without(url: &Url, credentials: &Credentials) -> Url {
-    let names: Vec<&str> = credentials
-        .query
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    without_names(url, &names)
-}
-
-/// An address without the parameters of these names.
-pub fn without_names(url: &Url, names: &[&str]) -> Url {
-    let Some(query) = url.query().filter(|_| !names.is_empty()) else {
-        return url.clone();
-    };
-    // Pairs are kept as they are written: re-encoding could change what the API reads.
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| {
-            let decoded = url::form_urlencoded::parse(pair.as_bytes()).next();
-            !decoded.is_some_and(|(name, _)| names.contains(&&*name))
-        })
-        .collect();
-    let mut url = url.clone();
-    if kept.len() != query.split('&').count() {
-        let kept = kept.join("&");
-        url.set_query((!kept.is_empty()).then_some(&kept));
-    }
-    url
-}
-
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// Turns the client's error into ours, by what caused it and without its address.
-fn explain(error: &reqwest::Error, checked: &CheckedUrl, limits: &Limits) -> Failure {
-    let host = crate::egress::origin(checked.url());
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    let mut ended_early = false;
-    while let Some(current) = cause {
-        if let Some(refusal) = current.downcast_ref::<Refusal>() {
-            return Failure::Refused(refusal.clone());
-        }
-        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            return Failure::Tls(tls.to_string());
-        }
-        if let Some(io) = current.downcast_ref::<std::io::Error>() {
-            if let Some(tls) = tls_inside(io) {
-                return Failure::Tls(tls.to_string());
-            }
-            ended_early |= matches!(
-                io.kind(),
-                std::io::ErrorKind::UnexpectedEof
-                    | std::io::ErrorKind::ConnectionReset
-                    | std::io::ErrorKind::BrokenPipe
-            );
-        }
-        cause = current.source();
-    }
-    let text = innermost(error);
-    if error.is_timeout() {
-        let (what, limit) = if error.is_connect() {
-            ("connection", limits.connect)
-        } else {
-            ("answer", limits.first_byte)
-        };
-        Failure::Timeout { what, limit }
-    } else if error.is_connect() {
-        Failure::Connect(host)
-    } else if ended_early || text.contains("before message") || text.contains("connection closed") {
-        Failure::Truncated
-    } else {
-        Failure::BadResponse(text)
-    }
-}
-
-/// The TLS error inside an I/O error; they wrap one another without naming each other as sources.
-fn tls_inside(io: &std::io::Error) -> Option<&rustls::Error> {
-    let inner = io.get_ref()?;
-    inner
-        .downcast_ref::<rustls::Error>()
-        .or_else(|| inner.downcast_ref::<std::io::Error>().and_then(tls_inside))
-}
-
-/// The innermost cause's text; it names no address (reqwest puts those on the outermost).
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    if cause.downcast_ref::<reqwest::Error>().is_some() {
-        "request failed".to_owned()
-    } else {
-        cause.to_string()
-    }
 }
 
 /// Reads a header name and value that a user wrote, refusing those that are not theirs to set.
@@ -547,24 +376,6 @@ pub fn user_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue),
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credential_parameters_are_put_once_and_taken_off_whole() {
-        let credentials = Credentials {
-            headers: HeaderMap::new(),
-            query: vec![("api_secret".to_owned(), service::Secret::new("a b&c"))],
-        };
-        let mut url = Url::parse("https://h.test/v3?api_secret=old&page=2&x=a%2Bb").expect("url");
-        put_query(&mut url, &credentials.query);
-        assert_eq!(
-            url.as_str(),
-            "https://h.test/v3?page=2&x=a%2Bb&api_secret=a+b%26c"
-        );
-        assert_eq!(
-            without(&url, &credentials).as_str(),
-            "https://h.test/v3?page=2&x=a%2Bb"
-        );
-    }
 
     #[test]
     fn framing_headers_are_not_the_users() {

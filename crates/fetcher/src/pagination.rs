@@ -4,91 +4,27 @@
 //! stated total, `has_more`, a missing cursor or link, an empty page, a short one. What repeats itself (a cursor, an
 //! address, a whole body) fails the run: it would count twice, or go on for ever.
 
-use std::collections::{BTreeMap, HashMap};
+mod link;
+mod place;
 
-use definition::{Pagination, Placement};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+
+use definition::Pagination;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 use wire::run_manifest::RunEnd;
 
+pub use link::next_of_link_headers;
+pub use place::{Place, Position, parameters};
+
 /// Empty pages in a row that are borne while the API says that there is more.
 const EMPTY_LIMIT: u32 = 3;
 
 /// Cursors and addresses remembered over a checkpoint; within one attempt all are.
 const REMEMBERED: usize = 1_000;
-
-/// Where a page stands, as its request says it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Position {
-    /// The first page, where nothing says so.
-    Start,
-    /// A page number.
-    Page(i64),
-    /// The number of its first record.
-    Offset(u64),
-    /// What the page before it said.
-    Cursor(Value),
-    /// An address, without credentials.
-    Url(String),
-}
-
-/// A pagination parameter and where it is put.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Place {
-    /// Its name; dotted inside a body.
-    pub param: String,
-    /// Where.
-    pub placement: Placement,
-    /// Its value.
-    pub value: Value,
-}
-
-/// Returns the parameters that a request for `position` carries.
-pub fn parameters(pagination: &Pagination, position: &Position) -> Vec<Place> {
-    let mut places = Vec::new();
-    let mut add = |param: &str, placement: Placement, value: Value| {
-        places.push(Place {
-            param: param.to_owned(),
-            placement,
-            value,
-        });
-    };
-    // A size has no place in a path.
-    let beside = |placement: Placement| {
-        if placement == Placement::Path {
-            Placement::Query
-        } else {
-            placement
-        }
-    };
-    match (pagination, position) {
-        (Pagination::Page(page), Position::Page(number)) => {
-            add(&page.param, page.placement, Value::from(*number));
-            if let (Some(param), Some(size)) = (&page.size_param, page.size) {
-                add(param, beside(page.placement), Value::from(size));
-            }
-        }
-        (Pagination::Offset(offset), Position::Offset(first)) => {
-            add(&offset.param, offset.placement, Value::from(*first));
-            if let (Some(param), Some(limit)) = (&offset.limit_param, offset.limit) {
-                add(param, beside(offset.placement), Value::from(limit));
-            }
-        }
-        (Pagination::Cursor(cursor), position) => {
-            if let Position::Cursor(value) = position {
-                add(&cursor.param, cursor.placement, value.clone());
-            }
-            if let (Some(param), Some(size)) = (&cursor.size_param, cursor.size) {
-                add(param, beside(cursor.placement), Value::from(size));
-            }
-        }
-        _ => {}
-    }
-    places
-}
 
 /// What a page told about itself and its followers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -596,55 +532,11 @@ fn link(next: &Value) -> Result<Option<String>, PaginationFault> {
 }
 
 fn fingerprint(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// Returns the target of `rel="next"` in `Link` headers (RFC 8288).
-pub fn next_of_link_headers<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    values.into_iter().find_map(|value| {
-        let mut rest = value;
-        while let Some(open) = rest.find('<') {
-            let close = open + rest[open..].find('>')?;
-            let target = &rest[open + 1..close];
-            let (parameters, behind) = split_parameters(&rest[close + 1..]);
-            if is_next(parameters) {
-                return Some(target.to_owned());
-            }
-            rest = behind;
-        }
-        None
-    })
-}
-
-/// Splits at the first comma outside quotes: what belongs to this link, and the next links.
-fn split_parameters(text: &str) -> (&str, &str) {
-    let mut quoted = false;
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            ',' if !quoted => return (&text[..at], &text[at + 1..]),
-            _ => {}
-        }
+    let mut mark = String::with_capacity(16);
+    for byte in Sha256::digest(text.as_bytes()).iter().take(8) {
+        let _ = write!(mark, "{byte:02x}");
     }
-    (text, "")
-}
-
-fn is_next(parameters: &str) -> bool {
-    parameters.split(';').any(|parameter| {
-        let Some((name, value)) = parameter.split_once('=') else {
-            return false;
-        };
-        let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
-        name.trim().eq_ignore_ascii_case("rel")
-            && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
-    })
+    mark
 }
 
 #[cfg(test)]

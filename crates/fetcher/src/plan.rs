@@ -207,8 +207,8 @@ impl Reader {
     pub fn facts(&self, body: &[u8], scan: &Scan) -> Result<Facts, PaginationFault> {
         Ok(Facts {
             records: self.records(body, scan)?,
-            total_pages: self.number(self.total_pages.as_ref(), body, scan)?,
-            total: self.number(self.total.as_ref(), body, scan)?,
+            total_pages: Self::number(self.total_pages.as_ref(), body, scan)?,
+            total: Self::number(self.total.as_ref(), body, scan)?,
             has_more: self.has_more(body, scan)?,
             next: match self
                 .next
@@ -241,7 +241,6 @@ impl Reader {
     }
 
     fn number(
-        &self,
         want: Option<&Want>,
         body: &[u8],
         scan: &Scan,
@@ -320,7 +319,7 @@ mod tests {
 
     use super::*;
 
-    fn facts(pagination: Value, hint: &str, body: &Value) -> Result<Facts, PaginationFault> {
+    fn facts(pagination: &Value, hint: &str, body: &Value) -> Result<Facts, PaginationFault> {
         let request = Request::from_document(&json!({"path": "/x", "pagination": pagination}))
             .expect("a request");
         let reader = Reader::of(&request.pagination, hint);
@@ -333,7 +332,7 @@ mod tests {
     fn what_a_page_says_is_read_in_every_spelling() {
         let page = json!({"page": {"param": "p", "total_pages": "meta.pages", "total": "meta.total", "has_more": "meta.more"}});
         let read = facts(
-            page.clone(),
+            &page,
             "items",
             &json!({"meta": {"pages": "12", "total": 120.0, "more": "false"}, "items": [1, 2]}),
         );
@@ -342,7 +341,7 @@ mod tests {
             (read.total_pages, read.total, read.has_more, read.records),
             (Some(12), Some(120), Some(false), Some(2))
         );
-        let silent = facts(page.clone(), "items", &json!({"items": null})).expect("facts");
+        let silent = facts(&page, "items", &json!({"items": null})).expect("facts");
         assert_eq!(
             (
                 silent.total_pages,
@@ -352,14 +351,13 @@ mod tests {
             ),
             (None, None, None, Some(0))
         );
-        let nothing =
-            facts(page.clone(), "", &json!({"other": [], "rows": [1, 2, 3]})).expect("facts");
+        let nothing = facts(&page, "", &json!({"other": [], "rows": [1, 2, 3]})).expect("facts");
         assert_eq!(
             nothing.records,
             Some(3),
             "without a hint the longest list counts"
         );
-        assert!(facts(page, "items", &json!({"meta": {"total": "many"}})).is_err());
+        assert!(facts(&page, "items", &json!({"meta": {"total": "many"}})).is_err());
     }
 
     #[test]
@@ -374,11 +372,11 @@ mod tests {
             ("items.id", json!([7, 9])),
         ] {
             assert_eq!(
-                facts(cursor(from), "items", &body).expect(from).next,
+                facts(&cursor(from), "items", &body).expect(from).next,
                 expected,
                 "{from}"
             );
         }
-        assert!(facts(cursor("items"), "items", &body).is_err());
+        assert!(facts(&cursor("items"), "items", &body).is_err());
     }
 }

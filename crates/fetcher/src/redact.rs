@@ -1,6 +1,7 @@
 //! Finds secret values in texts and bodies and puts `***` in their place.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
@@ -150,10 +151,11 @@ fn spellings(value: &str) -> Vec<String> {
                 return c.to_string();
             }
             let mut units = [0; 2];
-            c.encode_utf16(&mut units)
-                .iter()
-                .map(|unit| format!("\\u{unit:04x}"))
-                .collect()
+            let mut escaped = String::new();
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+            escaped
         })
         .collect();
     let mut all = vec![

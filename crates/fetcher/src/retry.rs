@@ -9,7 +9,7 @@ use jiff::fmt::rfc2822;
 pub const TRIES: u32 = 8;
 
 /// Longer waits are handed back: the run waits in the ledger, not in our hands.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+pub const LONGEST_WAIT: Duration = Duration::from_mins(15);
 
 /// How waits grow.
 #[derive(Debug, Clone)]
@@ -73,23 +73,21 @@ impl Policy {
             Fate::Retry { after } => after,
         };
         let chance = chance.clamp(0.0, 1.0);
-        let wait = match after {
+        let wait = if let Some(after) = after {
             // Jitter on top: a server that says "7 s" to everybody does not want everybody then.
-            Some(after) => {
-                after
-                    + Duration::from_secs(1)
-                        .min(after / 10 + self.base / 2)
-                        .mul_f64(chance)
-            }
+            after
+                + Duration::from_secs(1)
+                    .min(after / 10 + self.base / 2)
+                    .mul_f64(chance)
+        } else {
             // Full jitter.
-            None => {
-                let doubled = self.base.saturating_mul(
-                    1_u32
-                        .checked_shl(tried.saturating_sub(1))
-                        .unwrap_or(u32::MAX),
-                );
-                doubled.min(self.ceiling).mul_f64(chance)
-            }
+            let doublings = 1_u32
+                .checked_shl(tried.saturating_sub(1))
+                .unwrap_or(u32::MAX);
+            self.base
+                .saturating_mul(doublings)
+                .min(self.ceiling)
+                .mul_f64(chance)
         };
         if wait > self.longest {
             Next::HandBack(wait)
@@ -134,7 +132,7 @@ mod tests {
         assert_eq!(retry_after(" 0 ", now()), Some(Duration::ZERO));
         assert_eq!(
             retry_after("Mon, 23 Nov 2026 10:02:00 GMT", now()),
-            Some(Duration::from_secs(120))
+            Some(Duration::from_mins(2))
         );
         assert_eq!(
             retry_after("Mon, 23 Nov 2026 09:00:00 GMT", now()),

@@ -115,30 +115,31 @@ fn counted(manifest: &RunManifest) -> &'static str {
         RunOutcome::Checkpoint,
     ]
     .into_iter()
-    .map(|outcome| outcome.as_str())
+    .map(RunOutcome::as_str)
     .find(|outcome| *outcome == manifest.outcome)
     .unwrap_or("failed")
 }
 
 fn log(manifest: &RunManifest) {
     let pages = manifest.pages.len();
-    match &manifest.error {
-        Some(error) => tracing::warn!(
+    if let Some(error) = &manifest.error {
+        tracing::warn!(
             pages,
             records = manifest.records,
             requests = manifest.requests,
             code = error.code,
             reason = error.message,
             "run failed"
-        ),
-        None => tracing::info!(
+        );
+    } else {
+        tracing::info!(
             pages,
             records = manifest.records,
             requests = manifest.requests,
             outcome = manifest.outcome,
             ended = manifest.ended,
             "run fetched"
-        ),
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 //! failed, or a checkpoint from which a later attempt goes on behind the pages that are already in the stream.
 
 mod fetch;
+mod manifest;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,12 +26,13 @@ use crate::http::{Http, TlsError};
 use crate::instruments::Instruments;
 use crate::pagination::{Facts, PaginationFault, Position, Step, Walk};
 use crate::plan::Plan;
+use manifest::{blank, fail, hand_back, stated};
 
 /// Pages that may wait for NATS while the next ones are fetched; each may be large.
 const PUBLISH_AHEAD: usize = 8;
 
 /// A lease of slots lasts three times as long.
-const RENEW_EVERY: Duration = Duration::from_secs(60);
+const RENEW_EVERY: Duration = Duration::from_mins(1);
 
 /// Progress is for people: more often than this nobody reads it.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -123,7 +125,7 @@ impl Engine {
         let slots = match self.slots(request, &plan, stop).await {
             Ok(slots) => slots,
             Err(denied) => {
-                self.denied(&mut manifest, denied, request, &plan);
+                Self::denied(&mut manifest, denied, request, &plan);
                 return Ok(self.ended(manifest));
             }
         };
@@ -217,13 +219,7 @@ impl Engine {
     }
 
     /// A run that may not send anything: it goes on later, from where it is.
-    fn denied(
-        &self,
-        manifest: &mut RunManifest,
-        denied: Denied,
-        request: &SyncRequest,
-        plan: &Plan,
-    ) {
+    fn denied(manifest: &mut RunManifest, denied: Denied, request: &SyncRequest, plan: &Plan) {
         match denied {
             Denied::Spent(wait) => {
                 hand_back(manifest, Some(wait));
@@ -402,7 +398,7 @@ impl<'a, O: Outlet> Run<'a, O> {
                 .records
                 .and_then(|records| i64::try_from(records).ok()),
             status: u32::from(page.status),
-            fetched_at: page.fetched_at.to_string(),
+            fetched_at: page.at.to_string(),
             url: self.plan.redactor.text(page.url.as_str()).into_owned(),
             duplicate,
             ..PageEntry::default()
@@ -515,7 +511,7 @@ impl<'a, O: Outlet> Run<'a, O> {
         }
         match (&self.failure, self.end) {
             (Some((error, page)), _) => {
-                fail(&mut manifest, error, Some(*page), &self.plan.redactor)
+                fail(&mut manifest, error, Some(*page), &self.plan.redactor);
             }
             (None, Some(end)) => {
                 let outcome = if end == RunEnd::PageCap {
@@ -523,8 +519,8 @@ impl<'a, O: Outlet> Run<'a, O> {
                 } else {
                     RunOutcome::Complete
                 };
-                manifest.outcome = outcome.as_str().to_owned();
-                manifest.ended = end.as_str().to_owned();
+                outcome.as_str().clone_into(&mut manifest.outcome);
+                end.as_str().clone_into(&mut manifest.ended);
             }
             (None, None) => {
                 hand_back(&mut manifest, self.handed_back);
@@ -542,59 +538,4 @@ impl<'a, O: Outlet> Run<'a, O> {
         }
         manifest
     }
-}
-
-fn stated(number: Option<u64>) -> Option<i64> {
-    number.and_then(|number| i64::try_from(number).ok())
-}
-
-fn blank(request: &SyncRequest, clock: &Clock) -> RunManifest {
-    let now = clock.now().to_string();
-    RunManifest {
-        workspace: request.workspace.clone(),
-        dataset: request.dataset.clone(),
-        run: request.run.clone(),
-        attempt: request.attempt,
-        slot: request.slot.clone(),
-        kind: request.kind.clone(),
-        window: request.window.clone(),
-        epoch: request.epoch,
-        started_at: now.clone(),
-        ended_at: now,
-        part: 1,
-        parts: 1,
-        ..RunManifest::default()
-    }
-}
-
-fn hand_back(manifest: &mut RunManifest, wait: Option<Duration>) {
-    manifest.outcome = RunOutcome::Checkpoint.as_str().to_owned();
-    manifest.ended = RunEnd::Checkpoint.as_str().to_owned();
-    manifest.retry_after_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-}
-
-fn fail(
-    manifest: &mut RunManifest,
-    error: &PageError,
-    page: Option<u32>,
-    redactor: &crate::redact::Redactor,
-) {
-    manifest.outcome = RunOutcome::Failed.as_str().to_owned();
-    manifest.ended = match error {
-        PageError::Pagination(PaginationFault::Loop(_)) => RunEnd::RepeatedPage,
-        _ => RunEnd::Failed,
-    }
-    .as_str()
-    .to_owned();
-    manifest.needs_attention = error.fate() == crate::retry::Fate::NeedsAttention;
-    if let crate::retry::Fate::Retry { after: Some(after) } = error.fate() {
-        manifest.retry_after_ms = Some(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-    }
-    manifest.error = Some(wire::RunError {
-        code: error.code().to_owned(),
-        message: redactor.text(&error.to_string()).into_owned(),
-        status: error.http_status().map(u32::from),
-        page,
-        excerpt: redactor.text(error.excerpt()).into_owned(),
-    });
 }

@@ -1,4 +1,9 @@
 //! The client around the guard: redirects, credentials, pools, proxies, headers, certificates.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
 
 mod support;
 
@@ -12,8 +17,8 @@ use support::{
     Reply, Stub, answer, code, config, engine, message, ok, request, sync, with_connection,
 };
 
-fn redirect(to: String) -> Reply {
-    answer("302 Found", &[("Location", &to)], b"")
+fn redirect(to: &str) -> Reply {
+    answer("302 Found", &[("Location", to)], b"")
 }
 
 #[tokio::test]
@@ -21,7 +26,7 @@ async fn a_redirect_on_the_origin_keeps_credentials() {
     let identity = Identity::generate();
     let stub = Stub::start(|asked| {
         if asked.number == 0 {
-            redirect("/there?page=1".into())
+            redirect("/there?page=1")
         } else {
             ok("[1]")
         }
@@ -52,7 +57,7 @@ async fn a_redirect_to_another_origin_carries_nothing() {
     let identity = Identity::generate();
     let other = Stub::start(|_| ok("[1]")).await;
     let target = format!("{}/y", other.url());
-    let stub = Stub::start(move |_| redirect(target.clone())).await;
+    let stub = Stub::start(move |_| redirect(&target)).await;
     let mut settings = config(&[stub.address, other.address]);
     settings.identities = vec![identity.clone()];
     for auth in [
@@ -79,7 +84,7 @@ async fn a_redirect_to_another_origin_carries_nothing() {
 async fn redirects_to_closed_addresses_and_in_circles_are_refused() {
     let near = Stub::start(|_| ok("[1]")).await;
     let target = near.url();
-    let (manifest, _, asked) = support::get(move |_| redirect(target.clone())).await;
+    let (manifest, _, asked) = support::get(move |_| redirect(&target)).await;
     assert_eq!(
         (code(&manifest), asked.len()),
         ("egress.redirect_refused", 1)
@@ -91,10 +96,10 @@ async fn redirects_to_closed_addresses_and_in_circles_are_refused() {
         "//localhost/",
         "/x",
     ] {
-        let (manifest, ..) = support::get(move |_| redirect(to.into())).await;
+        let (manifest, ..) = support::get(move |_| redirect(to)).await;
         assert_eq!(code(&manifest), "egress.redirect_refused", "{to}");
     }
-    let (manifest, _, asked) = support::get(|asked| redirect(format!("/{}", asked.number))).await;
+    let (manifest, _, asked) = support::get(|asked| redirect(&format!("/{}", asked.number))).await;
     assert_eq!(
         (code(&manifest), asked.len()),
         ("egress.redirect_refused", 6)

@@ -1,4 +1,9 @@
 //! What APIs do wrong, done by a server of our own, and what becomes of the run.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
 
 mod support;
 

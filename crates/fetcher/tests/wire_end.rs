@@ -1,4 +1,9 @@
 //! The fetcher against a real NATS: requests in, pages and manifests out, shutdown, dead letters, budgets.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
 
 mod support;
 
@@ -15,7 +20,7 @@ use wire::stream::Consumer;
 use wire::{RunManifest, SyncRequest};
 
 /// A busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Collects manifests as an evaluator would take them.
 fn manifests(bus: &Bus, stop: &Shutdown) -> tokio::sync::mpsc::UnboundedReceiver<RunManifest> {
@@ -48,7 +53,7 @@ async fn next(receive: &mut tokio::sync::mpsc::UnboundedReceiver<RunManifest>) -
 
 fn order(stub: &Stub, run: &str, document: Value) -> SyncRequest {
     let mut request = with_connection(json!({"name": "api", "base_url": stub.url()}), document);
-    request.run = run.to_owned();
+    run.clone_into(&mut request.run);
     request
 }
 
@@ -261,7 +266,7 @@ async fn four_fetchers_together_keep_one_rate() {
                 match budgets.permit("default", "api", &limit).await {
                     Ok(()) => sent.push(begun.elapsed()),
                     Err(Denied::Spent(wait)) => {
-                        tokio::time::sleep(wait.min(Duration::from_millis(300))).await
+                        tokio::time::sleep(wait.min(Duration::from_millis(300))).await;
                     }
                     Err(Denied::Unreachable(reason)) => panic!("{reason}"),
                 }
@@ -403,9 +408,9 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            files.extend(walk(&path))
+            files.extend(walk(&path));
         } else {
-            files.push(path)
+            files.push(path);
         }
     }
     files

@@ -307,18 +307,14 @@ impl Scanner<'_> {
                     .ok()
                     .and_then(|digits| u32::from_str_radix(digits, 16).ok())
             });
-        match unit {
-            Some(unit) => {
-                self.at = start + 6;
-                Ok(unit)
-            }
-            None => {
-                if digits.is_none() {
-                    self.at = self.body.len();
-                }
-                Err(self.fail("unknown escape in a string"))
-            }
+        if let Some(unit) = unit {
+            self.at = start + 6;
+            return Ok(unit);
         }
+        if digits.is_none() {
+            self.at = self.body.len();
+        }
+        Err(self.fail("unknown escape in a string"))
     }
 
     fn number(&mut self) -> Result<(), Unusable> {
@@ -428,12 +424,9 @@ fn lone_surrogate(offset: usize) -> Unusable {
 /// The line and column (both from 1) of an offset.
 fn place(body: &[u8], at: usize) -> (usize, usize) {
     let before = &body[..at.min(body.len())];
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |newline| newline + 1);
+    let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
     (
-        before.iter().filter(|byte| **byte == b'\n').count() + 1,
+        memchr::memchr_iter(b'\n', before).count() + 1,
         before.len() - line_start + 1,
     )
 }

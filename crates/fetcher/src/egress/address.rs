@@ -230,11 +230,11 @@ fn carried(address: IpAddr) -> Option<Ipv4Addr> {
     let segments = v6.segments();
     let pair = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
     match segments {
-        // 6to4 keeps it behind its prefix, Teredo bit-inverted at the end.
-        [0x2002, high, low, ..] => Some(pair(high, low)),
+        // Teredo keeps it bit-inverted at its end.
         [0x2001, 0, .., high, low] => Some(pair(!high, !low)),
-        // IPv4-compatible, IPv4-translated, both NAT64 prefixes, and ISATAP interface ids.
-        [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
+        // 6to4 behind its prefix; IPv4-compatible, IPv4-translated, both NAT64 prefixes and ISATAP ids at the end.
+        [0x2002, high, low, ..]
+        | [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
         | [0x64, 0xff9b, .., high, low]
         | [.., 0 | 0x200, 0x5efe, high, low] => Some(pair(high, low)),
         _ => None,
@@ -351,7 +351,8 @@ mod tests {
 
         #[test]
         fn translation_prefixes_are_closed_whatever_they_carry(bits: u32) {
-            let [a, b] = [(bits >> 16) as u16, bits as u16];
+            let [w, x, y, z] = bits.to_be_bytes();
+            let (a, b) = (u16::from_be_bytes([w, x]), u16::from_be_bytes([y, z]));
             for v6 in [
                 Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, a, b),
                 Ipv6Addr::new(0x64, 0xff9b, 1, 7, 0, 0, a, b),

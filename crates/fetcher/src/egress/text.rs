@@ -155,19 +155,11 @@ fn decode_percent(text: &str) -> String {
         let pair = (bytes[at] == b'%')
             .then(|| bytes.get(at + 1..at + 3))
             .flatten();
-        match pair
+        let byte = pair
             .and_then(|pair| std::str::from_utf8(pair).ok())
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        decoded.push(byte.unwrap_or(bytes[at]));
+        at += if byte.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&decoded).into_owned()
 }

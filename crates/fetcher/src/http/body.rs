@@ -117,7 +117,7 @@ fn broken(error: &reqwest::Error) -> Failure {
             kind,
             Some(std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
         ) {
-            return Failure::BadResponse(super::innermost(error));
+            return Failure::BadResponse(super::failure::innermost(error));
         }
         cause = current.source();
     }

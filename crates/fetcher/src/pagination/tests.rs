@@ -1,11 +1,11 @@
 //! Each strategy against a small API in memory, and each guard.
 
-use definition::Request;
+use definition::{Placement, Request};
 use serde_json::json;
 
 use super::*;
 
-fn pagination(document: Value) -> Pagination {
+fn pagination(document: &Value) -> Pagination {
     let request = json!({"path": "/x", "pagination": document});
     Request::from_document(&request)
         .expect("a request")
@@ -21,16 +21,14 @@ fn facts(records: u64) -> Facts {
 
 /// Walks over `answer` one page after the other and returns the pages and the end.
 fn walk(
-    document: Value,
+    document: &Value,
     max_pages: u32,
     mut answer: impl FnMut(u32, &Position) -> Facts,
 ) -> (Vec<Position>, Result<RunEnd, PaginationFault>) {
     let (mut walk, mut todo) = Walk::begin(pagination(document), max_pages);
     let mut pages = Vec::new();
     loop {
-        if todo.is_empty() {
-            panic!("nothing to do and no end");
-        }
+        assert!(!todo.is_empty(), "nothing to do and no end");
         let (number, position) = todo.remove(0);
         let mut facts = answer(number, &position);
         if facts.hash.is_empty() {
@@ -57,14 +55,14 @@ fn walk(
 
 #[test]
 fn without_pagination_one_page_is_all() {
-    let (pages, end) = walk(json!("none"), 100, |_, _| facts(10));
+    let (pages, end) = walk(&json!("none"), 100, |_, _| facts(10));
     assert_eq!((pages.len(), end), (1, Ok(RunEnd::SinglePage)));
 }
 
 #[test]
 fn a_stated_number_of_pages_is_fetched_at_once() {
     let page = json!({"page": {"param": "page", "total_pages": "total_pages"}});
-    let (mut walk, _) = Walk::begin(pagination(page), 100);
+    let (mut walk, _) = Walk::begin(pagination(&page), 100);
     let Ok(Step::Fetch(more)) = walk.after(
         1,
         &Facts {
@@ -101,7 +99,7 @@ fn a_stated_number_of_pages_is_fetched_at_once() {
 fn a_total_that_grows_during_the_run_brings_the_new_page_too() {
     let page = json!({"page": {"param": "page", "start": 0, "total": "total"}});
     let mut total = 250;
-    let (pages, end) = walk(page, 100, |number, _| {
+    let (pages, end) = walk(&page, 100, |number, _| {
         if number == 3 {
             total = 301;
         }
@@ -126,14 +124,14 @@ fn a_total_that_grows_during_the_run_brings_the_new_page_too() {
 fn zero_and_one_stated_pages_end_at_the_first() {
     for total_pages in [0, 1] {
         let page = json!({"page": {"param": "page", "total_pages": "t"}});
-        let (pages, end) = walk(page, 100, |_, _| Facts {
+        let (pages, end) = walk(&page, 100, |_, _| Facts {
             total_pages: Some(total_pages),
             ..facts(total_pages * 3)
         });
         assert_eq!((pages.len(), end), (1, Ok(RunEnd::TotalReached)));
     }
     let offset = json!({"offset": {"param": "offset", "limit": 10, "total": "t"}});
-    let (pages, end) = walk(offset, 100, |_, _| Facts {
+    let (pages, end) = walk(&offset, 100, |_, _| Facts {
         total: Some(0),
         ..facts(0)
     });
@@ -143,22 +141,22 @@ fn zero_and_one_stated_pages_end_at_the_first() {
 #[test]
 fn the_page_cap_truncates_whatever_the_strategy() {
     let page = json!({"page": {"param": "page", "total_pages": "t"}});
-    let (pages, end) = walk(page, 5, |_, _| Facts {
+    let (pages, end) = walk(&page, 5, |_, _| Facts {
         total_pages: Some(50),
         ..facts(10)
     });
     assert_eq!((pages.len(), end), (5, Ok(RunEnd::PageCap)));
     let page = json!({"page": {"param": "page"}});
-    let (pages, end) = walk(page, 5, |_, _| facts(10));
+    let (pages, end) = walk(&page, 5, |_, _| facts(10));
     assert_eq!((pages.len(), end), (5, Ok(RunEnd::PageCap)));
     let cursor = json!({"cursor": {"from": "next", "param": "after"}});
-    let (pages, end) = walk(cursor, 5, |number, _| Facts {
+    let (pages, end) = walk(&cursor, 5, |number, _| Facts {
         next: json!(number),
         ..facts(10)
     });
     assert_eq!((pages.len(), end), (5, Ok(RunEnd::PageCap)));
     let link = json!("link_header");
-    let (pages, end) = walk(link, 5, |number, _| Facts {
+    let (pages, end) = walk(&link, 5, |number, _| Facts {
         next: json!(format!("/{}", number + 1)),
         ..facts(10)
     });
@@ -168,36 +166,36 @@ fn the_page_cap_truncates_whatever_the_strategy() {
 #[test]
 fn where_nothing_is_stated_an_empty_or_short_page_ends() {
     let page = json!({"page": {"param": "page"}});
-    let (pages, end) = walk(page.clone(), 100, |number, _| {
+    let (pages, end) = walk(&page, 100, |number, _| {
         facts(if number < 4 { 10 } else { 0 })
     });
     assert_eq!((pages.len(), end), (4, Ok(RunEnd::EmptyPage)));
-    let (pages, end) = walk(page.clone(), 100, |number, _| {
+    let (pages, end) = walk(&page, 100, |number, _| {
         facts(if number < 3 { 10 } else { 4 })
     });
     assert_eq!((pages.len(), end), (3, Ok(RunEnd::ShortPage)));
-    let (pages, end) = walk(page, 100, |_, _| facts(0));
+    let (pages, end) = walk(&page, 100, |_, _| facts(0));
     assert_eq!((pages.len(), end), (1, Ok(RunEnd::EmptyPage)));
 }
 
 #[test]
 fn an_api_that_caps_the_asked_size_loses_nothing() {
     let page = json!({"page": {"param": "page", "size_param": "per_page", "size": 500}});
-    let (pages, end) = walk(page.clone(), 100, |number, _| {
+    let (pages, end) = walk(&page, 100, |number, _| {
         facts(if number < 3 { 100 } else { 7 })
     });
     assert_eq!((pages.len(), end), (3, Ok(RunEnd::ShortPage)));
-    let (pages, end) = walk(page.clone(), 100, |number, _| {
+    let (pages, end) = walk(&page, 100, |number, _| {
         facts(if number == 1 { 100 } else { 0 })
     });
     assert_eq!((pages.len(), end), (2, Ok(RunEnd::ShortPage)));
     // Clamped to the last page, or refused: both say that the first page was all.
-    let (pages, end) = walk(page.clone(), 100, |_, _| Facts {
+    let (pages, end) = walk(&page, 100, |_, _| Facts {
         hash: "same".into(),
         ..facts(100)
     });
     assert_eq!((pages.len(), end), (2, Ok(RunEnd::ShortPage)));
-    let (mut walk, _) = Walk::begin(pagination(page), 100);
+    let (mut walk, _) = Walk::begin(pagination(&page), 100);
     assert!(matches!(
         walk.after(
             1,
@@ -215,7 +213,7 @@ fn an_api_that_caps_the_asked_size_loses_nothing() {
 #[test]
 fn offsets_go_by_what_came() {
     let offset = json!({"offset": {"param": "offset", "limit_param": "limit", "limit": 500}});
-    let (pages, end) = walk(offset, 100, |number, _| {
+    let (pages, end) = walk(&offset, 100, |number, _| {
         facts(if number < 3 { 100 } else { 30 })
     });
     assert_eq!(
@@ -228,7 +226,7 @@ fn offsets_go_by_what_came() {
     );
     assert_eq!(end, Ok(RunEnd::ShortPage));
     let offset = json!({"offset": {"param": "offset", "limit": 500, "total": "total"}});
-    let (pages, end) = walk(offset, 100, |number, _| Facts {
+    let (pages, end) = walk(&offset, 100, |number, _| Facts {
         total: Some(230),
         ..facts(if number < 3 { 100 } else { 30 })
     });
@@ -246,7 +244,7 @@ fn offsets_go_by_what_came() {
 #[test]
 fn has_more_decides_where_it_is_said() {
     let page = json!({"page": {"param": "page", "size": 10, "has_more": "more"}});
-    let (pages, end) = walk(page.clone(), 100, |number, _| Facts {
+    let (pages, end) = walk(&page, 100, |number, _| Facts {
         has_more: Some(number < 4),
         ..facts(3)
     });
@@ -255,12 +253,12 @@ fn has_more_decides_where_it_is_said() {
         (4, Ok(RunEnd::HasMoreFalse)),
         "short pages are fine while there is more"
     );
-    let (pages, end) = walk(page.clone(), 100, |number, _| Facts {
+    let (pages, end) = walk(&page, 100, |number, _| Facts {
         has_more: Some(true),
         ..facts(u64::from(number < 3))
     });
     assert_eq!((pages.len(), end), (5, Err(PaginationFault::EmptyLoop)));
-    let (pages, end) = walk(page, 100, |number, _| {
+    let (pages, end) = walk(&page, 100, |number, _| {
         facts(if number < 3 { 10 } else { 0 })
     });
     assert_eq!(
@@ -274,7 +272,7 @@ fn has_more_decides_where_it_is_said() {
 fn cursors_end_on_null_empty_absent_and_has_more_false() {
     let cursor = json!({"cursor": {"from": "c", "param": "after", "has_more": "m"}});
     for last in [json!(null), json!(""), json!(false)] {
-        let (pages, end) = walk(cursor.clone(), 100, |number, _| Facts {
+        let (pages, end) = walk(&cursor, 100, |number, _| Facts {
             next: if number < 3 {
                 json!(format!("c{number}"))
             } else {
@@ -292,7 +290,7 @@ fn cursors_end_on_null_empty_absent_and_has_more_false() {
         );
         assert_eq!(end, Ok(RunEnd::NoNext));
     }
-    let (pages, end) = walk(cursor.clone(), 100, |number, _| Facts {
+    let (pages, end) = walk(&cursor, 100, |number, _| Facts {
         next: json!(number),
         has_more: Some(number < 2),
         ..facts(10)
@@ -302,7 +300,7 @@ fn cursors_end_on_null_empty_absent_and_has_more_false() {
         (2, Ok(RunEnd::HasMoreFalse)),
         "the cursor is set on the last page too"
     );
-    let (_, end) = walk(cursor, 100, |_, _| Facts {
+    let (_, end) = walk(&cursor, 100, |_, _| Facts {
         has_more: Some(true),
         ..facts(10)
     });
@@ -315,13 +313,13 @@ fn cursors_end_on_null_empty_absent_and_has_more_false() {
 #[test]
 fn what_repeats_itself_fails_the_run() {
     let cursor = json!({"cursor": {"from": "c", "param": "after"}});
-    let (pages, end) = walk(cursor.clone(), 100, |_, _| Facts {
+    let (pages, end) = walk(&cursor, 100, |_, _| Facts {
         next: json!("c1"),
         ..facts(10)
     });
     assert_eq!(pages.len(), 2);
     assert_eq!(end.expect_err("a loop").code(), "pagination.loop");
-    let (pages, end) = walk(cursor, 100, |number, _| Facts {
+    let (pages, end) = walk(&cursor, 100, |number, _| Facts {
         next: json!("c1"),
         ..facts(u64::from(number == 1))
     });
@@ -334,7 +332,7 @@ fn what_repeats_itself_fails_the_run() {
         json!({"page": {"param": "page"}}),
         json!({"page": {"param": "page", "total_pages": "t"}}),
     ] {
-        let (pages, end) = walk(document, 100, |_, _| Facts {
+        let (pages, end) = walk(&document, 100, |_, _| Facts {
             hash: "same".into(),
             total_pages: Some(9),
             ..facts(10)
@@ -347,7 +345,7 @@ fn what_repeats_itself_fails_the_run() {
 #[test]
 fn links_are_followed_until_there_is_none() {
     let next_url = json!({"next_url": {"from": "links.next"}});
-    let (pages, end) = walk(next_url, 100, |number, _| Facts {
+    let (pages, end) = walk(&next_url, 100, |number, _| Facts {
         next: if number < 3 {
             json!(format!("/v1?page={}", number + 1))
         } else {
@@ -394,7 +392,7 @@ fn link_headers_are_read_as_the_standard_says() {
 
 #[test]
 fn a_checkpoint_goes_on_where_the_run_stopped() {
-    let page = || pagination(json!({"page": {"param": "page", "total_pages": "t"}}));
+    let page = || pagination(&json!({"page": {"param": "page", "total_pages": "t"}}));
     let (mut first, _) = Walk::begin(page(), 100);
     let with = |number: u32| Facts {
         total_pages: Some(4),
@@ -432,7 +430,7 @@ fn a_checkpoint_goes_on_where_the_run_stopped() {
 #[test]
 fn parameters_stand_where_the_definition_puts_them() {
     let page =
-        pagination(json!({"page": {"param": "p", "in": "path", "size_param": "n", "size": 5}}));
+        pagination(&json!({"page": {"param": "p", "in": "path", "size_param": "n", "size": 5}}));
     let places = parameters(&page, &Position::Page(3));
     assert_eq!(
         places[0],
@@ -451,7 +449,7 @@ fn parameters_stand_where_the_definition_puts_them() {
         }
     );
     let cursor =
-        pagination(json!({"cursor": {"from": "c", "param": "variables.after", "in": "body"}}));
+        pagination(&json!({"cursor": {"from": "c", "param": "variables.after", "in": "body"}}));
     assert!(parameters(&cursor, &Position::Start).is_empty());
     assert_eq!(
         parameters(&cursor, &Position::Cursor(json!("x")))[0].placement,
@@ -475,9 +473,9 @@ proptest::proptest! {
             _ => json!({"cursor": {"from": "c", "param": "after"}}),
         };
         let mut served = 0;
-        let (_, end) = walk(document, 500, |_, position| {
+        let (_, end) = walk(&document, 500, |_, position| {
             let first = match position {
-                Position::Page(number) => (*number as u64 - 1) * size,
+                Position::Page(number) => (number.unsigned_abs() - 1) * size,
                 Position::Offset(first) => *first,
                 Position::Cursor(value) => value.as_u64().unwrap_or(0),
                 _ => 0,

@@ -31,7 +31,7 @@ pub(super) struct Fetched {
     /// The masked body; nothing for an answer without content.
     pub(super) body: Option<Bytes>,
     pub(super) facts: Facts,
-    pub(super) fetched_at: Timestamp,
+    pub(super) at: Timestamp,
     pub(super) wire_bytes: u64,
 }
 
@@ -213,7 +213,7 @@ impl Engine {
                 status: status.as_u16(),
                 body: None,
                 facts,
-                fetched_at,
+                at: fetched_at,
                 wire_bytes: answer.wire_bytes,
             });
         }
@@ -249,7 +249,7 @@ impl Engine {
             status: status.as_u16(),
             body: Some(plan.redactor.body(body)),
             facts,
-            fetched_at,
+            at: fetched_at,
             wire_bytes: answer.wire_bytes,
         })
     }
