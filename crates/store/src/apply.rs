@@ -10,7 +10,7 @@ impl Store {
     /// Applies a bundle in one transaction, all or nothing, and answers in the order of `changes`.
     ///
     /// Puts happen before deletes, whatever the order given, so that a bundle may move things
-    /// around. Identical documents are [`ApplyOutcome::Unchanged`]. Every real change is audited.
+    /// around. Identical documents are [`Unchanged`](crate::ApplyOutcome::Unchanged). Every real change is audited.
     /// A metric with a new revision, or a new metric on a dataset that exists, is queued for
     /// recomputing (see [`Store::claim_recompute`]).
     pub async fn apply(&self, ws: &str, actor: &str, changes: &[Change]) -> Result<Vec<Applied>> {

@@ -66,6 +66,9 @@ pub(crate) async fn write(
                ON CONFLICT (metric_id, start_at, series_id) DO UPDATE SET \
                partial = excluded.partial, state = excluded.state";
     tx.many("write cells", sql, &[], rows).await?;
+    // The bounds keep the search to the range that was replaced.
+    let bounds = (old.keys().next(), old.keys().next_back());
+    let (first, last) = (bounds.0.map_or(0, |k| k.0), bounds.1.map_or(0, |k| k.0));
     let mut gone: Vec<Vec<Value>> = Vec::with_capacity(old.len());
     for ((start, id), point) in old {
         gone.push(values![start, id]);
@@ -76,9 +79,15 @@ pub(crate) async fn write(
             new: None,
         });
     }
-    let sql =
-        "DELETE FROM cells WHERE metric_id = $1 AND (start_at, series_id) IN (VALUES §values)";
-    tx.many("delete cells", sql, &[metric.into()], gone).await?;
+    let sql = "DELETE FROM cells WHERE metric_id = $1 AND start_at BETWEEN $2 AND $3 \
+               AND (start_at, series_id) IN (VALUES §values)";
+    tx.many(
+        "delete cells",
+        sql,
+        &[metric.into(), first.into(), last.into()],
+        gone,
+    )
+    .await?;
     changes.sort_by(|a, b| (a.start, &a.series).cmp(&(b.start, &b.series)));
     Ok(Replaced { changes, overflow })
 }

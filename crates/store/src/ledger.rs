@@ -115,10 +115,12 @@ async fn open(tx: &mut Tx, slots: &[Slot<'_>]) -> Result<Vec<Opened>> {
     let step = "open runs";
     let ids: BTreeSet<&str> = slots.iter().map(|slot| slot.dataset).collect();
     let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
-    let sql = "SELECT workspace, id, connection, epoch FROM datasets WHERE id §in($1) \
-               ORDER BY workspace, id §lock";
+    let workspaces: BTreeSet<&str> = slots.iter().map(|slot| slot.workspace).collect();
+    let workspaces: Vec<String> = workspaces.into_iter().map(str::to_owned).collect();
+    let sql = "SELECT workspace, id, connection, epoch FROM datasets WHERE workspace §in($1) \
+               AND id §in($2) ORDER BY workspace, id §lock";
     let mut datasets = BTreeMap::new();
-    for row in tx.rows(step, sql, values![ids.clone()]).await? {
+    for row in tx.rows(step, sql, values![workspaces, ids.clone()]).await? {
         datasets.insert((row.text(0)?, row.text(1)?), (row.text(2)?, row.int(3)?));
     }
     let mut open = open_runs_of(tx, ids).await?;
@@ -250,7 +252,7 @@ async fn open_runs_of(
     let sql = "SELECT workspace, dataset, id, window_token, window_start, window_end, kind, \
                CAST(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END AS BIGINT), \
                CAST(CASE WHEN resume IS NULL THEN 0 ELSE 1 END AS BIGINT), slot, not_before \
-               FROM runs WHERE dataset §in($1) AND state IN ('waiting', 'dispatched', 'fetched') ORDER BY id";
+               FROM runs WHERE dataset §in($1) AND state IN ('waiting', 'dispatched', 'fetched')";
     let mut open: BTreeMap<_, Vec<Open>> = BTreeMap::new();
     for row in tx.rows("read open runs", sql, values![datasets]).await? {
         open.entry((row.text(0)?, row.text(1)?))
@@ -265,6 +267,9 @@ async fn open_runs_of(
                 slot: row.int(9)?,
                 not_before: row.int(10)?,
             });
+    }
+    for runs in open.values_mut() {
+        runs.sort_by(|a, b| a.id.cmp(&b.id));
     }
     Ok(open)
 }

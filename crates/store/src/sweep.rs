@@ -53,8 +53,8 @@ impl Store {
             ),
             (
                 Table::Rejected,
-                "DELETE FROM rejected_rows WHERE (run, metric, place) IN (SELECT run, metric, place \
-                 FROM rejected_rows WHERE at < $1 ORDER BY at LIMIT $2)",
+                "DELETE FROM rejected_rows WHERE at < $1 AND at <= COALESCE((SELECT at FROM rejected_rows \
+                 WHERE at < $1 ORDER BY at LIMIT 1 OFFSET $2), $1)",
                 now - REJECTED_KEPT,
             ),
             (
@@ -93,10 +93,13 @@ impl Store {
         };
         let metric = row.int(0)?;
         swept.more = true;
-        let sql = "DELETE FROM cells WHERE metric_id = $1 AND (start_at, series_id) IN (SELECT start_at, series_id \
-                   FROM cells WHERE metric_id = $1 ORDER BY start_at, series_id LIMIT $2)";
-        let batch = i64::from(BATCH) * 10;
-        swept.cells = self.database.run(step, sql, values![metric, batch]).await?;
+        let sql = "DELETE FROM cells WHERE metric_id = $1 AND start_at <= COALESCE((SELECT start_at FROM cells \
+                   WHERE metric_id = $1 ORDER BY start_at LIMIT 1 OFFSET $2), $3)";
+        let batch = i64::from(BATCH) * 10 - 1;
+        swept.cells = self
+            .database
+            .run(step, sql, values![metric, batch, i64::MAX])
+            .await?;
         if swept.cells > 0 {
             return Ok(());
         }

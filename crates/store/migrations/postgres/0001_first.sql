@@ -121,7 +121,7 @@ CREATE TABLE runs (
 );
 CREATE UNIQUE INDEX runs_by_slot ON runs (workspace, dataset, slot, window_token);
 CREATE INDEX runs_by_dataset ON runs (workspace, dataset, id);
-CREATE INDEX runs_open ON runs (workspace, dataset, window_token) WHERE state IN ('waiting', 'dispatched', 'fetched');
+CREATE INDEX runs_open ON runs (dataset, window_token, workspace) WHERE state IN ('waiting', 'dispatched', 'fetched');
 CREATE INDEX runs_waiting ON runs (not_before) WHERE state = 'waiting';
 CREATE INDEX runs_dispatched ON runs (dispatched_at) WHERE state = 'dispatched';
 CREATE INDEX runs_fetched ON runs (fetched_at) WHERE state = 'fetched';
