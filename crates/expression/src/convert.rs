@@ -293,6 +293,10 @@ fn key_text(tree: &Tree, value: Option<Value>) -> Result<Option<Box<str>>, Refus
 
 /// A number as people write it: whole numbers without a point, nothing in powers below 10^40.
 fn number_text(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < 1e15 {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+        return (number as i64).to_string();
+    }
     Decimal::from_f64(number).map_or_else(|_| number.to_string(), |decimal| decimal.to_string())
 }
 

@@ -1,5 +1,6 @@
 //! Evaluates the tasks of a run: bytes of a page in, rows out.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,6 +15,7 @@ use crate::budget::{Limits, RUN_BYTES};
 use crate::convert::RowReader;
 use crate::error::{from_engine, too_deep_text};
 use crate::page::{parse_error, prepare};
+use crate::plain::Plan;
 use crate::rescue::{MOST_RECORDS, Search, Split, is_of_one_record};
 use crate::tree::{Tree, Value};
 use crate::{Checked, EvaluationError, Task, TaskResult, check};
@@ -57,6 +59,7 @@ struct Compiled {
     whole_run: bool,
     first_page_only: bool,
     expression: Expression,
+    plan: Option<Plan>,
     bindings: Bindings,
     reader: RowReader,
     records: Option<Expression>,
@@ -236,6 +239,7 @@ impl Compiled {
             whole_run: task.whole_run,
             first_page_only: task.reading.first_page_only,
             reader: RowReader::new(&task.reading, zone, calculated),
+            plan: Plan::of(&checked.expression.ast().root),
             expression: checked.expression,
             bindings,
             records,
@@ -253,8 +257,7 @@ impl Compiled {
 
     fn evaluate(
         &mut self,
-        document: &Document,
-        text: &str,
+        parsed: &Parsed<'_>,
         page: &Page<'_>,
         limits: &Limits,
         tree: &mut Tree,
@@ -265,10 +268,11 @@ impl Compiled {
             id: self.id,
             ..TaskResult::default()
         };
-        let value = match self.write(&self.expression, document, &options, limits, tree) {
+        let text = parsed.text;
+        let value = match self.value(parsed, &options, limits, tree) {
             Ok(value) => value,
             Err(error) if is_of_one_record(&error) => {
-                match self.rescued(document, text, page, limits, tree, &mut result) {
+                match self.rescued(parsed, page, limits, tree, &mut result) {
                     Some(value) => Some(value),
                     None => return TaskResult::failed(self.id, error),
                 }
@@ -288,6 +292,22 @@ impl Compiled {
             result.records_missing = page.first && !self.missing_is_empty;
         }
         result
+    }
+
+    /// The result, by the short way where the expression and the page are plain.
+    fn value(
+        &self,
+        parsed: &Parsed<'_>,
+        options: &jlens_core::Options,
+        limits: &Limits,
+        tree: &mut Tree,
+    ) -> Result<Option<Value>, EvaluationError> {
+        if let Some(plan) = &self.plan
+            && let Ok(value) = plan.run(parsed.text, tree, limits.items)
+        {
+            return Ok(value);
+        }
+        self.write(&self.expression, parsed.document()?, options, limits, tree)
     }
 
     fn write(
@@ -317,15 +337,15 @@ impl Compiled {
     /// the fault is not of a record.
     fn rescued(
         &self,
-        document: &Document,
-        text: &str,
+        parsed: &Parsed<'_>,
         page: &Page<'_>,
         limits: &Limits,
         tree: &mut Tree,
         result: &mut TaskResult,
     ) -> Option<Value> {
         let split = Split::of(self.expression.ast())?;
-        let json: serde_json::Value = serde_json::from_str(text).ok()?;
+        let document = parsed.document().ok()?;
+        let json: serde_json::Value = serde_json::from_str(parsed.text).ok()?;
         let options = limits.options(page.fetched_at.as_millisecond());
         let mut failed: Vec<usize> = Vec::new();
         let mut expression = self.expression.clone();
@@ -398,14 +418,35 @@ fn evaluate_all(
     limits: &Limits,
     tree: &mut Tree,
 ) -> Vec<TaskResult> {
-    let document = match Document::parse_cut(text, read) {
-        Ok(document) => document,
-        Err(error) => return all_failed(&tasks, &parse_error(&error, text)),
+    let parsed = Parsed {
+        text,
+        read,
+        document: OnceCell::new(),
     };
     tasks
         .into_iter()
-        .map(|task| task.evaluate(&document, text, page, limits, tree))
+        .map(|task| task.evaluate(&parsed, page, limits, tree))
         .collect()
+}
+
+/// A page, parsed for the engine once and when it is first needed.
+struct Parsed<'p> {
+    text: &'p str,
+    read: &'p Read,
+    document: OnceCell<Result<Document, EvaluationError>>,
+}
+
+impl Parsed<'_> {
+    fn document(&self) -> Result<&Document, EvaluationError> {
+        let parse = || {
+            Document::parse_cut(self.text, self.read)
+                .map_err(|error| parse_error(&error, self.text))
+        };
+        self.document
+            .get_or_init(parse)
+            .as_ref()
+            .map_err(Clone::clone)
+    }
 }
 
 fn all_failed(tasks: &[&mut Compiled], error: &EvaluationError) -> Vec<TaskResult> {

@@ -10,6 +10,7 @@ mod generate;
 mod mask;
 mod page;
 mod path;
+mod plain;
 mod read_date;
 mod read_number;
 mod rescue;

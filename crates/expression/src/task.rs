@@ -127,6 +127,8 @@ impl Task {
             dimensions: shape.dimensions,
             records: match written {
                 Some(_) => shape.records,
+                // A total is taken from the answer itself, whatever became of its records.
+                None if first_page_only => None,
                 None => expression_of_records(select.records.as_ref()),
             },
             missing_is_empty: select.missing == Missing::Empty,
