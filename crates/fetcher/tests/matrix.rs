@@ -386,15 +386,22 @@ async fn a_run_that_was_interrupted_goes_on_behind_its_pages() {
         if document["path"] != "/api/form" && document["method"] != "POST" {
             document["query"]["size"] = json!("30");
         }
+        if document["body"]["size"].is_number() {
+            document["body"]["size"] = json!(30);
+        }
+        if document["form"].is_object() {
+            document["form"]["size"] = json!("30");
+        }
+        // Sooner than the first answer: each attempt brings only what it had in hand.
         let mut settings = config(&[api.address()]);
-        settings.checkpoint_after = Duration::from_millis(50);
+        settings.checkpoint_after = Duration::from_millis(5);
         let hasty = engine(settings);
         let mut request = request(&api.url(), document);
         let memory = Memory::default();
         let mut attempts = 0;
         let manifest = loop {
             attempts += 1;
-            assert!(attempts < 60, "{name}: no end");
+            assert!(attempts < 100, "{name}: no end");
             let manifest = hasty
                 .run(&request, &memory, &service::Shutdown::new())
                 .await

@@ -51,6 +51,18 @@ async fn next(receive: &mut tokio::sync::mpsc::UnboundedReceiver<RunManifest>) -
         .expect("a manifest")
 }
 
+/// Publishes once the request before it is let go of, which may be a moment after its manifest.
+async fn publish(bus: &Bus, request: &SyncRequest) {
+    let deadline = Instant::now() + PATIENCE;
+    while bus.publish_sync(request).await.expect("published") == Published::AlreadyRunning {
+        assert!(
+            Instant::now() < deadline,
+            "the request before is never let go of"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn order(stub: &Stub, run: &str, document: Value) -> SyncRequest {
     let mut request = with_connection(json!({"name": "api", "base_url": stub.url()}), document);
     run.clone_into(&mut request.run);
@@ -119,9 +131,7 @@ async fn failures_end_in_a_manifest_too() {
     fetcher::run(config(&[stub.address]), context.clone(), bus.clone())
         .await
         .expect("started");
-    bus.publish_sync(&order(&stub, "r_wire_2", json!({"path": "/x"})))
-        .await
-        .expect("published");
+    publish(&bus, &order(&stub, "r_wire_2", json!({"path": "/x"}))).await;
     let manifest = next(&mut ends).await;
     assert_eq!(
         (manifest.outcome.as_str(), manifest.needs_attention),
@@ -129,7 +139,7 @@ async fn failures_end_in_a_manifest_too() {
     );
     let mut broken = order(&stub, "r_wire_3", json!({"path": "/x"}));
     broken.request = Some(json!({"nonsense": true}).into());
-    bus.publish_sync(&broken).await.expect("published");
+    publish(&bus, &broken).await;
     let manifest = next(&mut ends).await;
     assert_eq!(support::code(&manifest), "fetcher.request");
     stop.request();
