@@ -67,6 +67,16 @@ pub(crate) enum Command {
     /// Evaluate expressions for an evaluator, over pipes
     #[command(hide = true)]
     Worker,
+    /// Run a program that ends when stdin does
+    #[command(hide = true)]
+    Keep(Keep),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Keep {
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) program: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -127,7 +137,7 @@ pub(crate) struct Standalone {
     #[arg(long, env = "TIDEMARK_STORE", value_name = "URL")]
     pub(crate) store: Option<String>,
     #[command(flatten)]
-    pub(crate) service: service::config::ServiceArgs,
+    pub(crate) process: service::config::ServiceArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -187,7 +197,7 @@ pub(crate) struct Service {
     #[arg(long, env = "TIDEMARK_CONCURRENCY")]
     pub(crate) concurrency: Option<usize>,
     #[command(flatten)]
-    pub(crate) service: service::config::ServiceArgs,
+    pub(crate) process: service::config::ServiceArgs,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -146,7 +146,7 @@ impl Client {
                     }
                     match bytes.next().await? {
                         Ok(part) => {
-                            buffer.push_str(&String::from_utf8_lossy(&part).replace('\r', ""))
+                            buffer.push_str(&String::from_utf8_lossy(&part).replace('\r', ""));
                         }
                         Err(error) => {
                             let failure = Failure::failed(format!(

@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
         allow_host: vec![sample.address().to_string()],
         nats: None,
         store: None,
-        service: logs,
+        process: logs,
     };
     let running = Standalone::start(&standalone, shutdown.clone()).await?;
     println!("nats: {}", running.nats_url);

@@ -16,6 +16,7 @@ mod commands;
 mod demo;
 mod draft;
 mod failure;
+mod keep;
 mod local;
 mod nats_server;
 mod output;
@@ -40,8 +41,10 @@ fn main() -> ExitCode {
     // the first connection would not know which.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Worker) {
-        return worker::run();
+    match &cli.command {
+        Command::Worker => return worker::run(),
+        Command::Keep(arguments) => return keep::run(&arguments.program),
+        _ => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -96,6 +99,6 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Token(arguments) => commands::tokens::token(&arguments.action).await,
         Command::Eval(arguments) => commands::expressions::eval(&arguments),
         Command::CheckUrl(arguments) => commands::trying::check_url(&arguments),
-        Command::Worker => Ok(()),
+        Command::Worker | Command::Keep(_) => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 //! The `nats-server` that `standalone` starts, watches and ends.
 //!
-//! It runs in a process group of its own, so that Ctrl-C reaches Tidemark first and NATS goes last.
-//! One that an earlier, killed process left behind is found by its pid file and ended before a new
-//! one opens the same store.
+//! It runs under a keeper (`tidemark keep`) in a process group of its own: Ctrl-C reaches Tidemark first
+//! and NATS goes last, and when Tidemark is killed the keeper ends it. One that is left all the same is
+//! found by its pid file and ended before a new one opens the same store.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -162,7 +162,7 @@ fn spawn(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<Child> {
         .arg("--pid")
         .arg(directory.join("nats-server.pid"))
         .args(["--log_size_limit", "10485760"])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)
@@ -226,9 +226,8 @@ async fn supervise(
 }
 
 async fn end(child: &mut Child) {
-    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
-        terminate(pid);
-    }
+    // Its keeper ends it when the pipe closes.
+    drop(child.stdin.take());
     if tokio::time::timeout(STOP_TIMEOUT, child.wait())
         .await
         .is_err()

@@ -52,14 +52,14 @@ async fn open_store(arguments: &cli::Service) -> anyhow::Result<Store> {
 
 fn settings(arguments: &cli::Service) -> Settings {
     Settings {
-        probes: arguments.service.probes,
-        drain: arguments.service.drain(),
+        probes: arguments.process.probes,
+        drain: arguments.process.drain(),
     }
 }
 
 /// Runs the scheduler.
 pub(crate) async fn scheduler(arguments: cli::Service) -> Result<(), Failure> {
-    let _telemetry = telemetry("scheduler", &arguments.service)?;
+    let _telemetry = telemetry("scheduler", &arguments.process)?;
     let context = Context::new("scheduler", Shutdown::on_signals()?);
     let store = open_store(&arguments).await?;
     let bus = connect(&arguments.nats, "tidemark-scheduler").await?;
@@ -69,7 +69,7 @@ pub(crate) async fn scheduler(arguments: cli::Service) -> Result<(), Failure> {
 
 /// Runs a fetcher.
 pub(crate) async fn fetcher(arguments: cli::Service) -> Result<(), Failure> {
-    let _telemetry = telemetry("fetcher", &arguments.service)?;
+    let _telemetry = telemetry("fetcher", &arguments.process)?;
     let context = Context::new("fetcher", Shutdown::on_signals()?);
     let bus = connect(&arguments.nats, "tidemark-fetcher").await?;
     let config = fetcher_config(
@@ -82,7 +82,7 @@ pub(crate) async fn fetcher(arguments: cli::Service) -> Result<(), Failure> {
 
 /// Runs an evaluator.
 pub(crate) async fn evaluator(arguments: cli::Service) -> Result<(), Failure> {
-    let _telemetry = telemetry("evaluator", &arguments.service)?;
+    let _telemetry = telemetry("evaluator", &arguments.process)?;
     let context = Context::new("evaluator", Shutdown::on_signals()?);
     let store = open_store(&arguments).await?;
     let bus = connect(&arguments.nats, "tidemark-evaluator").await?;
@@ -94,7 +94,7 @@ pub(crate) async fn evaluator(arguments: cli::Service) -> Result<(), Failure> {
 
 /// Runs a gateway.
 pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
-    let _telemetry = telemetry("gateway", &arguments.service)?;
+    let _telemetry = telemetry("gateway", &arguments.process)?;
     let context = Context::new("gateway", Shutdown::on_signals()?);
     let store = open_store(&arguments).await?;
     let bus = connect(&arguments.nats, "tidemark-gateway").await?;
@@ -109,7 +109,7 @@ pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
     if let Some(listen) = &arguments.listen {
         config.listen = resolve(listen).await?;
     }
-    config.serves_telemetry = arguments.service.probes.is_none();
+    config.serves_telemetry = arguments.process.probes.is_none();
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;

@@ -18,7 +18,7 @@ use crate::nats_server::NatsServer;
 use crate::serve;
 
 /// Readiness comes within a second; recovery of a large store takes longer.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What runs in this process.
 pub(crate) struct Standalone {
@@ -39,7 +39,7 @@ pub(crate) struct Standalone {
 
 /// Runs until a signal.
 pub(crate) async fn run(arguments: cli::Standalone) -> Result<(), Failure> {
-    let _telemetry = serve::telemetry("standalone", &arguments.service)?;
+    let _telemetry = serve::telemetry("standalone", &arguments.process)?;
     let shutdown = Shutdown::on_signals()?;
     let running = Standalone::start(&arguments, shutdown).await?;
     println!("nats: {}", running.nats_url);
@@ -76,23 +76,25 @@ impl Standalone {
         })?;
         let address = listener.local_addr()?;
 
-        let (nats, nats_url) = match &arguments.nats {
-            Some(url) => (None, url.clone()),
-            None => {
-                let server = NatsServer::start(&data.join("nats")).await?;
-                let url = server.url().to_owned();
-                (Some(server), url)
-            }
+        let (nats, nats_url) = if let Some(url) = &arguments.nats {
+            (None, url.clone())
+        } else {
+            let server = NatsServer::start(&data.join("nats")).await?;
+            let url = server.url().to_owned();
+            (Some(server), url)
         };
-        let started = start_services(
+        let starting = start_services(
             arguments,
             &data,
             listener,
             address,
             &nats_url,
             shutdown.clone(),
-        )
-        .await;
+        );
+        let started = tokio::select! {
+            started = starting => started,
+            () = shutdown.requested() => Err(anyhow::anyhow!("stopped before it was ready")),
+        };
         let (context, store, token, token_file) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -113,7 +115,7 @@ impl Standalone {
         if let Err(error) = instance.announce() {
             tracing::warn!("the command line will not find this instance by itself: {error:#}");
         }
-        let drain = arguments.service.drain();
+        let drain = arguments.process.drain();
         Ok(Self {
             url,
             nats_url,

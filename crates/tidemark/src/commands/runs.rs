@@ -18,7 +18,7 @@ use crate::output::cell;
 use crate::progress::Progress;
 
 /// A run ends by itself long before; past this the command gives up waiting, and the run goes on.
-const WAIT_LIMIT: Duration = Duration::from_secs(3600);
+const WAIT_LIMIT: Duration = Duration::from_hours(1);
 /// Runs are looked at this often at first, and four times a second later.
 const FIRST_LOOKS: Duration = Duration::from_millis(25);
 const LATER_LOOKS: Duration = Duration::from_millis(250);

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::local;
 
 /// A person waits at the terminal.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Calls an address once and prints a draft.
 pub(crate) async fn run(arguments: &Try) -> Done {

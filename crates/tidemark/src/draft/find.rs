@@ -21,8 +21,8 @@ pub(crate) struct Findings {
     pub(crate) records: Option<String>,
     /// How many there are on this page.
     pub(crate) count: usize,
-    /// The field that says when, with its format unless it is ISO text.
-    pub(crate) date: Option<(String, Option<&'static str>)>,
+    /// The field that says when, and its format.
+    pub(crate) date: Option<(String, &'static str)>,
     /// Numeric fields that could be summed.
     pub(crate) values: Vec<String>,
     /// Fields with few different texts.
@@ -126,7 +126,7 @@ impl Findings {
             lines.push(format!("value: count the records, or {}", shown.join(", ")));
         }
         if let Some((path, format)) = &self.date {
-            lines.push(format!("date: {path} ({})", format.unwrap_or("iso")));
+            lines.push(format!("date: {path} ({})", format));
         }
         for (path, members) in self.dimensions.iter().take(8) {
             lines.push(format!(
@@ -180,7 +180,7 @@ fn numbers(fields: &Map<String, Value>, path: &mut Vec<String>, found: &mut Vec<
         path.push(name.clone());
         match value {
             Value::Number(_) if !is_id(name) => {
-                found.push(field_path(path.iter().map(String::as_str)))
+                found.push(field_path(path.iter().map(String::as_str)));
             }
             Value::Object(fields) if path.len() < DEPTH => numbers(fields, path, found),
             _ => {}
@@ -207,13 +207,13 @@ pub(crate) fn is_date(text: &str) -> bool {
         && bytes.get(10).is_none_or(|byte| matches!(byte, b'T' | b' '))
 }
 
-/// The format of a field of dates: `Some(None)` is ISO text; none when it holds no dates.
-fn date_format(name: &str, values: &[&Value]) -> Option<Option<&'static str>> {
+/// The format of a field of dates; none when it holds no dates.
+fn date_format(name: &str, values: &[&Value]) -> Option<&'static str> {
     if values
         .iter()
         .all(|value| value.as_str().is_some_and(is_date))
     {
-        return Some(None);
+        return Some("iso");
     }
     let named = ["_at", "date", "time", "created", "timestamp"]
         .iter()
@@ -226,8 +226,8 @@ fn date_format(name: &str, values: &[&Value]) -> Option<Option<&'static str>> {
         })
     };
     match named {
-        true if within(5e8, 5e9) => Some(Some("unix")),
-        true if within(5e11, 5e12) => Some(Some("unix_ms")),
+        true if within(5e8, 5e9) => Some("unix"),
+        true if within(5e11, 5e12) => Some("unix_ms"),
         _ => None,
     }
 }

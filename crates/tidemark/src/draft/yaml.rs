@@ -116,7 +116,8 @@ fn write_metric(
         .url
         .query_pairs()
         .filter(|(name, _)| {
-            !is_secret_parameter(name) && !(found.pagination.is_some() && paging.contains(&&**name))
+            let is_paging = found.pagination.is_some() && paging.contains(&&**name);
+            !is_secret_parameter(name) && !is_paging
         })
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
@@ -160,9 +161,9 @@ fn write_metric(
                 )?;
             }
             match &found.date {
-                Some((date, None)) => writeln!(text, "  date: {}", path(date))?,
-                Some((date, Some(format))) => {
-                    writeln!(text, "  date: {{ path: {}, format: {format} }}", path(date))?
+                Some((date, "iso")) => writeln!(text, "  date: {}", path(date))?,
+                Some((date, format)) => {
+                    writeln!(text, "  date: {{ path: {}, format: {format} }}", path(date))?;
                 }
                 None => {}
             }
