@@ -13,6 +13,8 @@ const A_BUNDLE: usize = 500;
 /// Metrics of one connection share its budget; so many connections are not the limit.
 const CONNECTIONS: usize = 50;
 const LENGTH: Duration = Duration::from_mins(1);
+/// New datasets are left alone for half a minute; past this every one is due.
+const SETTLING: Duration = Duration::from_secs(45);
 
 /// Measures a scheduler on PostgreSQL, once everything is applied.
 pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
@@ -25,6 +27,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
         cluster.cli.apply(&metrics(first..first + A_BUNDLE)).await;
     }
     let applied = started.elapsed().as_secs_f64();
+    tokio::time::sleep(SETTLING).await;
     let requests = requests(&api).await?;
     let all = [&cluster.scheduler, &cluster.fetcher, &cluster.evaluator];
     let before = all.map(|process| process.id().map_or(0.0, usage::cpu));
@@ -37,12 +40,25 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
         })
         .collect();
     house::pid(&cluster.scheduler)?;
-    let fetched = self::requests(&api).await? - requests;
+    let fetched = (self::requests(&api).await? - requests) as f64;
     Ok(vec![
-        Row::at_most("10,000 metrics, one a minute each: scheduler", used[0], 20.0, " % of one core").note(format!(
-            "{fetched} fetched in that minute by one fetcher ({:.0} %) and one evaluator ({:.0} %); applied in {applied:.0} s",
+        Row::at_most(
+            "10,000 metrics, one a minute each: scheduler",
+            used[0],
+            20.0,
+            " % of one core",
+        )
+        .note(format!(
+            "a fetcher beside it used {:.0} %, an evaluator {:.0} %; applied in {applied:.0} s",
             used[1], used[2]
         )),
+        // Without this the row above would praise a scheduler that does nothing.
+        Row::at_least(
+            "the same: fetched in that minute",
+            fetched,
+            METRICS as f64 * 0.95,
+            "",
+        ),
     ])
 }
 

@@ -137,7 +137,7 @@ async fn tokens(cli: &CommandLine) -> anyhow::Result<Vec<String>> {
             .await
             .json();
         tokens.push(
-            made["token"]
+            made["value"]
                 .as_str()
                 .with_context(|| {
                     format!(
