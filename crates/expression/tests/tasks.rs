@@ -1,5 +1,7 @@
 //! What a worker is told about a metric, from definition to rows.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use definition::{Dataset, Definition, Metric};
@@ -97,13 +99,13 @@ expression: 'data.orders.{ "value": id, "date": at, "dimensions": { "plan": p } 
 #[test]
 fn a_total_of_the_first_page_is_asked_of_no_other() {
     let task = task(
-        r#"
+        r"
 kind: metric
 name: total
 connection: shop
 request: { path: /orders }
 select: { records: orders, value: { path: total, page: first }, missing: empty }
-"#,
+",
     );
     assert!(task.reading.first_page_only && task.reading.missing_is_empty && !task.reading.dated);
     let (mut evaluator, _) = evaluator(vec![task]);
