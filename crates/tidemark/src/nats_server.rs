@@ -147,7 +147,10 @@ fn free_port() -> anyhow::Result<u16> {
 
 fn spawn(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<Child> {
     let log = directory.join("nats-server.log");
-    Command::new(binary)
+    let own = std::env::current_exe().context("this program does not know where it is")?;
+    Command::new(own)
+        .arg("keep")
+        .arg(binary)
         .args([
             "--addr",
             "127.0.0.1",
