@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 
-use definition::{
-    Bundle, Definition, MetricType, Pagination, Problem, Records, Request, Select, Severity,
-    ValueSelect,
-};
+use definition::{Bundle, Definition, MetricType, Problem, Severity};
 use jlens_core::ast::{Node, NodeKind, Span, Stage};
 
 use crate::ExpressionProblem;
 use crate::error::lower_first;
 use crate::generate::generate;
+use crate::places::expressions;
+use crate::shape::misnamed_fields;
 
 /// Longest expression: a screenful is a few hundred bytes, and the engine's tables grow with it.
 pub const MAX_SOURCE_BYTES: usize = 16 * 1024;
@@ -137,129 +136,6 @@ fn check_part(source: &str) -> Result<(), ExpressionProblem> {
         return Ok(());
     }
     Err(problem)
-}
-
-/// Fields of rows that are called almost right, with what they should be called.
-fn misnamed_fields(source: &str) -> impl Iterator<Item = (String, &'static str)> {
-    const MISTAKES: [(&str, &str); 8] = [
-        ("dimension", "dimensions"),
-        ("dims", "dimensions"),
-        ("labels", "dimensions"),
-        ("tags", "dimensions"),
-        ("timestamp", "date"),
-        ("time", "date"),
-        ("currency", "unit"),
-        ("id", "key"),
-    ];
-    let mut found = Vec::new();
-    if let Ok(checked) = check(source) {
-        checked.expression.ast().root.walk(&mut |node| {
-            let NodeKind::Object { pairs } = &node.kind else {
-                return;
-            };
-            let has = |name: &str| pairs.iter().any(|(key, _)| literal(key) == Some(name));
-            if has("value") {
-                let mistakes = MISTAKES
-                    .iter()
-                    .filter(|(wrong, right)| has(wrong) && !has(right));
-                found.extend(mistakes.map(|(wrong, right)| ((*wrong).to_owned(), *right)));
-            }
-        });
-    }
-    found.into_iter()
-}
-
-/// Where the expressions of a definition are, with their texts.
-fn expressions(definition: &Definition) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    match definition {
-        Definition::Metric(metric) => {
-            if let Some(request) = &metric.request {
-                of_request(request, &mut found);
-            }
-            of_select(&metric.select, &mut found);
-            if let Some(expression) = &metric.expression {
-                found.push(("expression".to_owned(), expression.clone()));
-            }
-        }
-        Definition::Dataset(dataset) => {
-            of_request(&dataset.request, &mut found);
-            if let Some(records) = &dataset.records {
-                of_records("records", records, &mut found);
-            }
-            if let Some(condition) = &dataset.where_ {
-                found.push(("where".to_owned(), condition.clone()));
-            }
-            if let Some(date) = &dataset.date {
-                found.push(("date.path".to_owned(), date.path.clone()));
-            }
-            if let Some(key) = &dataset.key {
-                found.push(("key".to_owned(), key.clone()));
-            }
-        }
-        Definition::Connection(_) => {}
-    }
-    found
-}
-
-fn of_request(request: &Request, found: &mut Vec<(String, String)>) {
-    let mut push = |name: &str, path: &Option<String>| {
-        if let Some(path) = path {
-            found.push((format!("request.pagination.{name}"), path.clone()));
-        }
-    };
-    match &request.pagination {
-        Pagination::Page(page) => {
-            push("page.total_pages", &page.total_pages);
-            push("page.total", &page.total);
-            push("page.has_more", &page.has_more);
-        }
-        Pagination::Offset(offset) => {
-            push("offset.total", &offset.total);
-            push("offset.has_more", &offset.has_more);
-        }
-        Pagination::Cursor(cursor) => {
-            push("cursor.from", &Some(cursor.from.clone()));
-            push("cursor.has_more", &cursor.has_more);
-        }
-        Pagination::NextUrl(next) => push("next_url.from", &Some(next.from.clone())),
-        Pagination::None | Pagination::LinkHeader => {}
-    }
-}
-
-fn of_records(place: &str, records: &Records, found: &mut Vec<(String, String)>) {
-    match records {
-        Records::Path(path) => found.push((place.to_owned(), path.clone())),
-        Records::Entries { entries } => found.push((format!("{place}.entries"), entries.clone())),
-        Records::Zip { zip } => {
-            let items = zip.iter().enumerate();
-            found.extend(items.map(|(item, path)| (format!("{place}.zip[{item}]"), path.clone())));
-        }
-    }
-}
-
-fn of_select(select: &Select, found: &mut Vec<(String, String)>) {
-    if let Some(records) = &select.records {
-        of_records("select.records", records, found);
-    }
-    let mut push = |name: &str, path: &Option<String>| {
-        if let Some(path) = path {
-            found.push((format!("select.{name}"), path.clone()));
-        }
-    };
-    push("where", &select.where_);
-    if let Some(ValueSelect::Path { path, .. }) = &select.value {
-        push("value.path", &Some(path.clone()));
-    }
-    for (name, path) in &select.dimensions {
-        push(&format!("dimensions.{name}"), &Some(path.clone()));
-    }
-    push("unit", &select.unit);
-    push(
-        "date.path",
-        &select.date.as_ref().map(|date| date.path.clone()),
-    );
-    push("key", &select.key);
 }
 
 fn hint(problem: &ExpressionProblem) -> Option<String> {
@@ -498,81 +374,6 @@ fn raise(groups: &mut [u64], repeats: u64) {
     }
 }
 
-/// What the text of an expression says about its rows.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct RowShape {
-    pub(crate) has_date: bool,
-    pub(crate) dimensions: Vec<String>,
-    /// The path of plain names that the expression begins with.
-    pub(crate) records: Option<String>,
-}
-
-/// Reads the shape of rows off the object constructors that hold a `"value"`.
-pub(crate) fn row_shape(source: &str) -> RowShape {
-    let mut shape = RowShape::default();
-    let Ok(checked) = check(source) else {
-        return shape;
-    };
-    let root = &checked.expression.ast().root;
-    root.walk(&mut |node| {
-        let NodeKind::Object { pairs } = &node.kind else {
-            return;
-        };
-        let keys = || {
-            pairs
-                .iter()
-                .filter_map(|(key, value)| Some((literal(key)?, value)))
-        };
-        if !keys().any(|(key, _)| key == "value") {
-            return;
-        }
-        for (key, value) in keys() {
-            match key {
-                "date" => shape.has_date = true,
-                "dimensions" => {
-                    if let NodeKind::Object { pairs } = &value.kind {
-                        for name in pairs.iter().filter_map(|(key, _)| literal(key)) {
-                            if !shape.dimensions.iter().any(|known| known == name) {
-                                shape.dimensions.push(name.to_owned());
-                            }
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-    });
-    shape.records = leading_names(root);
-    shape
-}
-
-fn literal(node: &Node) -> Option<&str> {
-    match &node.kind {
-        NodeKind::String { value } => Some(value),
-        _ => None,
-    }
-}
-
-/// `subscribers.{…}` begins with `subscribers`: the place whose absence is no emptiness.
-fn leading_names(root: &Node) -> Option<String> {
-    let NodeKind::Path { steps, .. } = &root.kind else {
-        return None;
-    };
-    let names = steps.iter().map_while(|step| match &step.kind {
-        NodeKind::Name { name } => Some((name.as_str(), step.attrs.stages.is_empty())),
-        _ => None,
-    });
-    let mut kept = Vec::new();
-    for (name, unfiltered) in names {
-        kept.push(name);
-        if !unfiltered {
-            break;
-        }
-    }
-    let is_whole = kept.len() == steps.len();
-    (!kept.is_empty() && !is_whole).then(|| crate::field_path(kept))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -670,27 +471,6 @@ mod tests {
         assert_eq!(code(&vec!["1"; 8000].join("+")), "expression.too_deep");
     }
 
-    #[test]
-    fn the_shape_of_rows_is_read_off_the_text() {
-        let shape = row_shape(
-            "data.items[a = 1].{ \"date\": d, \"value\": 1, \"dimensions\": { \"plan\": p, \"state\": s } }[]",
-        );
-        assert_eq!(
-            shape,
-            RowShape {
-                has_date: true,
-                dimensions: vec!["plan".into(), "state".into()],
-                records: Some("data.items".into()),
-            }
-        );
-        assert_eq!(row_shape("$count(a)"), RowShape::default());
-        assert_eq!(row_shape("$.{ \"value\": a }").records, None);
-        assert_eq!(
-            row_shape("`odd name`.{ \"value\": a }").records.as_deref(),
-            Some("`odd name`")
-        );
-    }
-
     proptest! {
         #[test]
         fn arbitrary_text_never_panics(source in "\\PC{0,80}") {
@@ -710,7 +490,7 @@ mod tests {
             ),
         ) {
             let source: String = parts.concat();
-            let _ = row_shape(&source);
+            let _ = crate::shape::row_shape(&source);
         }
     }
 }

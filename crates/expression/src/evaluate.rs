@@ -11,10 +11,11 @@ use jlens_core::ast::{BinaryOp, Node, NodeKind};
 use jlens_core::reads::Read;
 use jlens_core::{Bindings, Document, Expression};
 
-use crate::budget::{Limits, RUN_BYTES};
+use crate::budget::Limits;
 use crate::convert::RowReader;
 use crate::error::{from_engine, too_deep_text};
-use crate::page::{parse_error, prepare};
+use crate::missing::{Place, place};
+use crate::page::{joined, parse_error, prepare};
 use crate::plain::Plan;
 use crate::rescue::{MOST_RECORDS, Search, Split, is_of_one_record};
 use crate::tree::{Tree, Value};
@@ -456,37 +457,6 @@ fn all_failed(tasks: &[&mut Compiled], error: &EvaluationError) -> Vec<TaskResul
         .collect()
 }
 
-/// The pages of a run as one JSON array; each page must be JSON by itself.
-fn joined(pages: &[Page<'_>]) -> Result<String, EvaluationError> {
-    let bytes: usize = pages.iter().map(|page| page.bytes.len() + 1).sum();
-    if bytes > RUN_BYTES {
-        return Err(EvaluationError::new(
-            "expression.run_too_large",
-            format!(
-                "the run has {bytes} bytes, more than the limit of {RUN_BYTES} for `scope: run`"
-            ),
-        ));
-    }
-    let mut text = String::with_capacity(bytes + 2);
-    text.push('[');
-    for (place, page) in pages.iter().enumerate() {
-        if place > 0 {
-            text.push(',');
-        }
-        let own = prepare(page.bytes)?;
-        serde_json::from_str::<serde::de::IgnoredAny>(&own).map_err(|error| {
-            let error = parse_error(&error, &own);
-            EvaluationError {
-                message: format!("page {}: {}", page.number, error.message),
-                ..error
-            }
-        })?;
-        text.push_str(&own);
-    }
-    text.push(']');
-    Ok(text)
-}
-
 /// A read of nothing but whether the page is JSON.
 fn nothing() -> Read {
     Read::Fields(BTreeMap::new())
@@ -517,48 +487,4 @@ fn calculates(root: &Node) -> bool {
         };
     });
     found
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    There,
-    Missing,
-}
-
-/// Follows a path of plain names; nothing when it is more than that.
-///
-/// The engine says undefined both for a missing field and for a field of an empty list's items,
-/// and only the first means that the answer has changed.
-fn place(root: &Node, json: &serde_json::Value) -> Option<Place> {
-    let NodeKind::Path { steps, .. } = &root.kind else {
-        return None;
-    };
-    let mut names = Vec::with_capacity(steps.len());
-    for step in steps {
-        match &step.kind {
-            NodeKind::Name { name } if step.attrs.stages.is_empty() => names.push(name.as_str()),
-            _ => return None,
-        }
-    }
-    Some(if is_there(&names, json) {
-        Place::There
-    } else {
-        Place::Missing
-    })
-}
-
-fn is_there(names: &[&str], json: &serde_json::Value) -> bool {
-    match (names, json) {
-        (_, serde_json::Value::Array(items)) => {
-            items.is_empty()
-                || items
-                    .iter()
-                    .any(|item| names.is_empty() || is_there(names, item))
-        }
-        ([], json) => !json.is_null(),
-        ([name, rest @ ..], serde_json::Value::Object(fields)) => {
-            fields.get(*name).is_some_and(|value| is_there(rest, value))
-        }
-        _ => false,
-    }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-use crate::EvaluationError;
-use crate::budget::PAGE_VALUES;
+use crate::budget::{PAGE_VALUES, RUN_BYTES};
+use crate::{EvaluationError, Page};
 
 /// Returns the page as text, with numbers a double would change put in quotes.
 ///
@@ -34,6 +34,37 @@ pub(crate) fn prepare(bytes: &[u8]) -> Result<Cow<'_, str>, EvaluationError> {
     } else {
         Ok(Cow::Borrowed(text))
     }
+}
+
+/// The pages of a run as one JSON array; each page must be JSON by itself.
+pub(crate) fn joined(pages: &[Page<'_>]) -> Result<String, EvaluationError> {
+    let bytes: usize = pages.iter().map(|page| page.bytes.len() + 1).sum();
+    if bytes > RUN_BYTES {
+        return Err(EvaluationError::new(
+            "expression.run_too_large",
+            format!(
+                "the run has {bytes} bytes, more than the limit of {RUN_BYTES} for `scope: run`"
+            ),
+        ));
+    }
+    let mut text = String::with_capacity(bytes + 2);
+    text.push('[');
+    for (place, page) in pages.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        let own = prepare(page.bytes)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&own).map_err(|error| {
+            let error = parse_error(&error, &own);
+            EvaluationError {
+                message: format!("page {}: {}", page.number, error.message),
+                ..error
+            }
+        })?;
+        text.push_str(&own);
+    }
+    text.push(']');
+    Ok(text)
 }
 
 /// Explains why a page could not be parsed, by line and column and without quoting it.

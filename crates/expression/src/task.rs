@@ -105,7 +105,7 @@ impl Task {
             ),
             _ => (NumberStyle::Plain, None, false),
         };
-        let shape = crate::check::row_shape(&expression);
+        let shape = crate::shape::row_shape(&expression);
         let date = select.date.as_ref().and_then(|date| date.format.as_ref());
         let zone = select.date.as_ref().and_then(|date| date.zone.clone());
         let reading = Reading {

@@ -1,0 +1,96 @@
+//! Where the expressions of a definition are.
+
+use definition::{Definition, Pagination, Records, Request, Select, ValueSelect};
+
+/// Where the expressions of a definition are, with their texts.
+pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    match definition {
+        Definition::Metric(metric) => {
+            if let Some(request) = &metric.request {
+                of_request(request, &mut found);
+            }
+            of_select(&metric.select, &mut found);
+            if let Some(expression) = &metric.expression {
+                found.push(("expression".to_owned(), expression.clone()));
+            }
+        }
+        Definition::Dataset(dataset) => {
+            of_request(&dataset.request, &mut found);
+            if let Some(records) = &dataset.records {
+                of_records("records", records, &mut found);
+            }
+            if let Some(condition) = &dataset.where_ {
+                found.push(("where".to_owned(), condition.clone()));
+            }
+            if let Some(date) = &dataset.date {
+                found.push(("date.path".to_owned(), date.path.clone()));
+            }
+            if let Some(key) = &dataset.key {
+                found.push(("key".to_owned(), key.clone()));
+            }
+        }
+        Definition::Connection(_) => {}
+    }
+    found
+}
+
+fn of_request(request: &Request, found: &mut Vec<(String, String)>) {
+    let mut push = |name: &str, path: &Option<String>| {
+        if let Some(path) = path {
+            found.push((format!("request.pagination.{name}"), path.clone()));
+        }
+    };
+    match &request.pagination {
+        Pagination::Page(page) => {
+            push("page.total_pages", &page.total_pages);
+            push("page.total", &page.total);
+            push("page.has_more", &page.has_more);
+        }
+        Pagination::Offset(offset) => {
+            push("offset.total", &offset.total);
+            push("offset.has_more", &offset.has_more);
+        }
+        Pagination::Cursor(cursor) => {
+            push("cursor.from", &Some(cursor.from.clone()));
+            push("cursor.has_more", &cursor.has_more);
+        }
+        Pagination::NextUrl(next) => push("next_url.from", &Some(next.from.clone())),
+        Pagination::None | Pagination::LinkHeader => {}
+    }
+}
+
+fn of_records(place: &str, records: &Records, found: &mut Vec<(String, String)>) {
+    match records {
+        Records::Path(path) => found.push((place.to_owned(), path.clone())),
+        Records::Entries { entries } => found.push((format!("{place}.entries"), entries.clone())),
+        Records::Zip { zip } => {
+            let items = zip.iter().enumerate();
+            found.extend(items.map(|(item, path)| (format!("{place}.zip[{item}]"), path.clone())));
+        }
+    }
+}
+
+fn of_select(select: &Select, found: &mut Vec<(String, String)>) {
+    if let Some(records) = &select.records {
+        of_records("select.records", records, found);
+    }
+    let mut push = |name: &str, path: &Option<String>| {
+        if let Some(path) = path {
+            found.push((format!("select.{name}"), path.clone()));
+        }
+    };
+    push("where", &select.where_);
+    if let Some(ValueSelect::Path { path, .. }) = &select.value {
+        push("value.path", &Some(path.clone()));
+    }
+    for (name, path) in &select.dimensions {
+        push(&format!("dimensions.{name}"), &Some(path.clone()));
+    }
+    push("unit", &select.unit);
+    push(
+        "date.path",
+        &select.date.as_ref().map(|date| date.path.clone()),
+    );
+    push("key", &select.key);
+}
