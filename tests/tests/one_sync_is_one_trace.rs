@@ -1,4 +1,9 @@
 //! Traces over OTLP: whoever looks at one finds a whole sync in it, across every process.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test may fail like the test itself"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -158,7 +163,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// All values of a field.
-fn each<'a>(message: &'a [u8], number: u64) -> impl Iterator<Item = &'a [u8]> {
+fn each(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     fields(message)
         .into_iter()
         .filter(move |(field, _)| *field == number)
@@ -181,7 +186,11 @@ fn read_export(body: &[u8]) -> Vec<Span> {
         for span in each(resource_spans, 2).flat_map(|scope| each(scope, 2)) {
             let bytes = each(span, 1).next().unwrap_or_default();
             spans.push(Span {
-                trace: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                trace: bytes
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect::<Vec<_>>()
+                    .concat(),
                 name: each(span, 5).next().map(text).unwrap_or_default(),
                 service: service.clone().unwrap_or_default(),
                 run: attribute(span, 9, "run"),
@@ -355,12 +364,21 @@ async fn every_span_names_its_service() {
     cluster.cli.secret("kit_api_secret", SECRET).await;
     let done = cluster.cli.sync("new_subscribers").await;
     let run = done["run"].as_str().expect("a run").to_owned();
-    collector.traces_of(&run, &["sync", "page", "evaluate"]).await;
+    collector
+        .traces_of(&run, &["sync", "page", "evaluate"])
+        .await;
     let all = collector.all();
     let service = |name: &str| -> BTreeSet<&str> {
-        all.iter().filter(|span| span.name == name).map(|span| &*span.service).collect()
+        all.iter()
+            .filter(|span| span.name == name)
+            .map(|span| &*span.service)
+            .collect()
     };
-    assert_eq!((service("page"), service("evaluate")), (["fetcher"].into(), ["evaluator"].into()), "{all:#?}");
+    assert_eq!(
+        (service("page"), service("evaluate")),
+        (["fetcher"].into(), ["evaluator"].into()),
+        "{all:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

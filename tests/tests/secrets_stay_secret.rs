@@ -1,11 +1,17 @@
 //! Canary secrets go through whole syncs, good and bad, and are then looked for everywhere that
 //! somebody may look: logs, answers, messages, the store's files, the command line's output.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test may fail like the test itself"
+)]
 
 #[path = "secrets/needles.rs"]
 mod needles;
 #[path = "secrets/wiretap.rs"]
 mod wiretap;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -82,10 +88,7 @@ impl House {
     async fn run_with(&self, arguments: &[&str], input: &str) -> house_tests::Said {
         let said = self.cli.run_with(arguments, input).await;
         let mut all = self.said.lock().expect("nobody panics while keeping");
-        all.push_str(&format!(
-            "$ {arguments:?}\n{}\n{}\n",
-            said.output, said.errors
-        ));
+        let _ = write!(all, "$ {arguments:?}\n{}\n{}\n", said.output, said.errors);
         drop(all);
         said
     }
@@ -176,7 +179,7 @@ async fn sample(core: &str) -> Server {
 
 /// Ways in which an API throws its caller's credential back.
 fn echoes(secret: &str) -> Vec<String> {
-    let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let percent: Vec<String> = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let form: String = secret
         .bytes()
         .map(|byte| {
@@ -193,7 +196,7 @@ fn echoes(secret: &str) -> Vec<String> {
         format!("seen {}", base64(secret.as_bytes())),
     ];
     // No letter of a fully escaped core can be looked for, so it is not among the needles; it must do no harm.
-    all.push(percent);
+    all.push(percent.concat());
     all
 }
 

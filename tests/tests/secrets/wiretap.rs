@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
 
+/// A subject (or a place in a stream) and all bytes that came with it.
+type Message = (String, Vec<u8>);
+
 /// Every message that anybody may hear, headers and subject included.
 pub(crate) struct Wiretap {
-    heard: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    heard: Arc<Mutex<Vec<Message>>>,
     client: async_nats::Client,
     task: tokio::task::JoinHandle<()>,
 }
@@ -28,7 +31,7 @@ impl Wiretap {
             .flush()
             .await
             .expect("the subscription reaches the server");
-        let heard: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
+        let heard: Arc<Mutex<Vec<Message>>> = Arc::default();
         let into = Arc::clone(&heard);
         let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
@@ -52,7 +55,7 @@ impl Wiretap {
     }
 
     /// Everything heard and everything kept in streams.
-    pub(crate) async fn everything(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) async fn everything(&self) -> Vec<Message> {
         let mut all = self
             .heard
             .lock()
