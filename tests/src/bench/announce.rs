@@ -28,7 +28,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     }
     let delays: Vec<f64> = ears.iter().flat_map(|ear| ear.delays(&runs)).collect();
     let note = format!(
-        "median {:.1} ms over {} hearings; from `committed_at`",
+        "median {:.1} ms over {} hearings; counted from `committed_at`, when the transaction began",
         median(&delays),
         delays.len()
     );
