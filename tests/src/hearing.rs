@@ -27,10 +27,17 @@ impl Hearing {
             .subscribe(subject.to_owned())
             .await
             .expect("anybody may subscribe");
-        client
-            .flush()
+        // An echo on the same connection: the server has the subscription once it comes back.
+        let inbox = client.new_inbox();
+        let mut echo = client
+            .subscribe(inbox.clone())
             .await
-            .expect("the subscription reaches the server");
+            .expect("anybody may subscribe");
+        client
+            .publish(inbox, "".into())
+            .await
+            .expect("anybody may publish");
+        echo.next().await.expect("the echo comes back");
         let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
         let into = Arc::clone(&heard);
         let task = tokio::spawn(async move {

@@ -356,7 +356,6 @@ async fn one_trace_leads_from_the_first_page_to_the_rows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not yet: the exporter is not told its resource, so that spans have no `service.name`"]
 async fn every_span_names_its_service() {
     let (collector, api) = (Collector::start().await, sample().await);
     let cluster = Cluster::start(&collector.url, &api.address().to_string()).await;
@@ -382,7 +381,6 @@ async fn every_span_names_its_service() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not yet: the relay announces from a task of its own, which has no trace"]
 async fn the_announcement_carries_the_trace_of_its_sync() {
     let (collector, api) = (Collector::start().await, sample().await);
     let cluster = Cluster::start(&collector.url, &api.address().to_string()).await;
@@ -405,7 +403,6 @@ async fn the_announcement_carries_the_trace_of_its_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not yet: the scheduler publishes outside of any span, so that a trace begins at the fetcher"]
 async fn the_scheduler_s_hand_out_is_part_of_the_trace() {
     let (collector, api) = (Collector::start().await, sample().await);
     let cluster = Cluster::start(&collector.url, &api.address().to_string()).await;

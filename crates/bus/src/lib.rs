@@ -30,6 +30,7 @@ pub use outcome::{Outcome, Reason};
 pub use pages::StoredPage;
 pub use provision::Provision;
 pub use publish::{Published, PublishedPage};
+pub use trace_context::{continue_trace, trace_parent};
 pub use updates::{Announced, Updates};
 
 /// The same error under a name that stands alone.

@@ -33,6 +33,25 @@ pub(crate) fn inject(headers: &mut HeaderMap) {
     });
 }
 
+/// The name of the header that carries a trace (W3C Trace Context).
+const TRACE_PARENT: &str = "traceparent";
+
+/// Returns the current trace as text, to be kept with what is announced later; nothing outside of a trace.
+pub fn trace_parent() -> Option<String> {
+    let mut headers = HeaderMap::new();
+    inject(&mut headers);
+    headers
+        .get(TRACE_PARENT)
+        .map(|text| text.as_str().to_owned())
+}
+
+/// Makes `span` a child of the trace that [`trace_parent`] told of.
+pub fn continue_trace(span: &Span, trace_parent: &str) {
+    let mut headers = HeaderMap::new();
+    headers.insert(TRACE_PARENT, trace_parent);
+    adopt(span, Some(&headers));
+}
+
 /// Makes `span` a child of the trace that `headers` tell of.
 pub(crate) fn adopt(span: &Span, headers: Option<&HeaderMap>) {
     if let Some(headers) = headers {

@@ -89,7 +89,10 @@ async fn an_outside_subscriber_hears_cloud_events() {
         .subscribe("tidemark.v1.default.update.*")
         .await
         .unwrap();
-    outside.flush().await.unwrap();
+    // An echo on the same connection: the server has the subscription once it comes back.
+    let mut echo = outside.subscribe("echo").await.unwrap();
+    outside.publish("echo", "".into()).await.unwrap();
+    echo.next().await.unwrap();
     bus.publish_update(&update("mrr", 42)).await.unwrap();
     let message = tokio::time::timeout(DEADLINE, heard.next())
         .await

@@ -12,6 +12,9 @@ use crate::error::Error;
 use crate::extract::Extracted;
 use crate::subjects::Subject;
 
+/// Where the outbox keeps the trace of an announcement; it is no part of the message.
+pub(crate) const TRACE_PARENT: &str = "traceparent";
+
 /// What is the same for all metrics of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct RunOfMetrics {
@@ -176,9 +179,13 @@ async fn restate_metric(
             &replaced.changes,
             &before,
         )?;
-        commit
-            .outbox(&subject.name, bumped, &serde_json::to_string(&update)?)
-            .await?;
+        let mut payload = serde_json::to_value(&update)?;
+        // The announcement belongs to the trace of its sync, whenever and by whomever it is made.
+        if let Some(trace) = bus::trace_parent() {
+            payload[TRACE_PARENT] = trace.into();
+        }
+        let payload = payload.to_string();
+        commit.outbox(&subject.name, bumped, &payload).await?;
         version = Some(bumped);
     }
     Ok(Restated {

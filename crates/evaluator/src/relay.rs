@@ -11,8 +11,10 @@ use futures::StreamExt as _;
 use service::Shutdown;
 use store::{OutboxRow, Store};
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 use wire::MetricUpdate;
 
+use crate::commit::TRACE_PARENT;
 use crate::error::Error;
 use crate::instruments::Instruments;
 
@@ -100,8 +102,16 @@ impl Relay {
     }
 
     async fn announce(&self, row: OutboxRow) -> Result<i64, Error> {
-        let update: MetricUpdate = serde_json::from_str(&row.payload)?;
-        self.bus.publish_update(&update).await?;
+        let payload: serde_json::Value = serde_json::from_str(&row.payload)?;
+        let span = tracing::info_span!("update", metric = %row.metric, version = row.version);
+        if let Some(trace) = payload
+            .get(TRACE_PARENT)
+            .and_then(serde_json::Value::as_str)
+        {
+            bus::continue_trace(&span, trace);
+        }
+        let update: MetricUpdate = serde_json::from_value(payload)?;
+        self.bus.publish_update(&update).instrument(span).await?;
         Ok(row.id)
     }
 }

@@ -4,6 +4,7 @@ use bus::{Bus, Published};
 use definition::{Connection, Definition};
 use jiff::{SignedDuration, Timestamp};
 use store::{Kind, Run, RunEnd, Store};
+use tracing::Instrument as _;
 use wire::SyncRequest;
 
 use crate::agenda::{read_definition, read_fetch};
@@ -41,7 +42,9 @@ pub(crate) async fn dispatch(
     let more = runs.len() >= BATCH as usize;
     let mut published = 0;
     for run in runs {
-        match send(store, bus, &run).await {
+        // The sync's trace begins here and goes through every message from now on.
+        let span = tracing::info_span!("dispatch", run = %run.id, dataset = %run.dataset);
+        match send(store, bus, &run).instrument(span).await {
             Ok(Fate::Published) => published += 1,
             Ok(Fate::Busy) => {
                 let again = now

@@ -248,6 +248,13 @@ struct OnRuntime {
 }
 
 impl SpanExporter for OnRuntime {
+    fn set_resource(&mut self, resource: &Resource) {
+        // Called once, before the first export: nobody else holds the exporter yet.
+        if let Some(exporter) = std::sync::Arc::get_mut(&mut self.exporter) {
+            exporter.set_resource(resource);
+        }
+    }
+
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let exporter = std::sync::Arc::clone(&self.exporter);
         let sent = self

@@ -203,8 +203,11 @@ async fn supervise(
     cancel: CancellationToken,
 ) {
     loop {
+        // Held here: waiting for a child closes a pipe that it still holds, and that ends the server.
+        let pipe = child.stdin.take();
         tokio::select! {
             () = cancel.cancelled() => {
+                drop(pipe);
                 end(&mut child).await;
                 return;
             }
@@ -229,8 +232,7 @@ async fn supervise(
 }
 
 async fn end(child: &mut Child) {
-    // Its keeper ends it when the pipe closes.
-    drop(child.stdin.take());
+    // Its keeper ends it once the pipe is closed.
     if tokio::time::timeout(STOP_TIMEOUT, child.wait())
         .await
         .is_err()

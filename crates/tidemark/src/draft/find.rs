@@ -102,7 +102,7 @@ impl Findings {
                 .iter()
                 .all(|value| value.is_string() || value.is_boolean())
                 && different.len() <= MEMBERS
-                && (different.len() * 2 <= records.len().max(2) || present[0].is_boolean())
+                && (different.len() < records.len().max(2) || present[0].is_boolean())
                 && !name.contains("email")
                 && !name.contains("url")
             {
