@@ -126,7 +126,7 @@ impl Findings {
             lines.push(format!("value: count the records, or {}", shown.join(", ")));
         }
         if let Some((path, format)) = &self.date {
-            lines.push(format!("date: {path} ({})", format));
+            lines.push(format!("date: {path} ({format})"));
         }
         for (path, members) in self.dimensions.iter().take(8) {
             lines.push(format!(
