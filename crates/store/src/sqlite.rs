@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -17,6 +19,9 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(30);
 const READER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers run in parallel in WAL mode; more than this only adds memory (2 MB of cache each).
 const READERS: u32 = 4;
+/// How often a file that somebody else is just making is opened again, and after what pause: a second in all.
+const OPEN_TRIES: u32 = 50;
+const OPEN_PAUSE: Duration = Duration::from_millis(20);
 /// Prepared statements kept by each connection: all of ours, and the small many-row ones.
 const STATEMENTS: usize = 256;
 
@@ -37,16 +42,16 @@ pub(crate) async fn open(path: &str) -> Result<Database> {
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "memory")
         .disable_statement_logging();
-    let write = SqlitePoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .acquire_timeout(WRITER_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_with(options.clone())
-        .await
-        .map_err(|e| failed("open the database file", &e))?;
+    let mut tries = 0;
+    let write = loop {
+        let opened = writer(options.clone()).await;
+        match opened.map_err(|e| failed("open the database file", &e)) {
+            // Turning a new file to write-ahead logging does not wait for others who do the same.
+            Err(error) if error.is_retryable() && tries < OPEN_TRIES => tries += 1,
+            other => break other?,
+        }
+        tokio::time::sleep(OPEN_PAUSE).await;
+    };
     let read = SqlitePoolOptions::new()
         .max_connections(READERS)
         .max_lifetime(None)
@@ -54,4 +59,16 @@ pub(crate) async fn open(path: &str) -> Result<Database> {
         .test_before_acquire(false)
         .connect_lazy_with(options.pragma("query_only", "on").row_buffer_size(1024));
     Ok(Database::Sqlite { write, read })
+}
+
+async fn writer(options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .acquire_timeout(WRITER_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
 }
