@@ -10,14 +10,16 @@
 
 mod command_line;
 mod definitions;
+mod figures;
 mod hearing;
 mod process;
 mod standalone;
 
 pub use command_line::{CommandLine, Said};
 pub use definitions::{cursor_metric, numbered_metric};
+pub use figures::{points, truth};
 pub use hearing::Hearing;
-pub use process::{Process, binary};
+pub use process::{Process, binary, free_port};
 pub use standalone::Standalone;
 
 use std::time::Duration;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use bus::testing::TestServer;
 use futures::StreamExt as _;
-use house_tests::{CommandLine, Process, Standalone, eventually, numbered_metric};
+use house_tests::{CommandLine, Process, Standalone, eventually, free_port, numbered_metric};
 use sample_api::{Config, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -207,11 +207,6 @@ async fn sample() -> Server {
         ..Config::default()
     };
     Server::start(config).await.expect("the sample API starts")
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// Trace ids of the updates that any subscriber hears.

@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bus::testing::TestServer;
-use house_tests::{CommandLine, Hearing, Process, eventually, numbered_metric};
-use sample_api::{Config, Server, Wanted};
+use house_tests::{
+    CommandLine, Hearing, Process, eventually, free_port, numbered_metric, points, truth,
+};
+use sample_api::{Config, Server};
 use serde_json::Value;
 use store::testing::TestPostgres;
 
@@ -25,11 +27,6 @@ struct Cluster {
     processes: Vec<(Vec<String>, Process)>,
     cli: CommandLine,
     gateway_port: u16,
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 impl Cluster {
@@ -122,39 +119,6 @@ fn store_identity(folder: &std::path::Path) -> (String, String) {
         identity[0].recipient().to_string(),
         path.display().to_string(),
     )
-}
-
-fn points(answer: &Value) -> Vec<(String, String, u64)> {
-    let mut points = Vec::new();
-    for series in answer["series"].as_array().expect("series") {
-        let state = series["dimensions"]["state"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        for point in series["points"].as_array().expect("points") {
-            let day = point["start"].as_str().expect("start")[..10].to_owned();
-            points.push((
-                day,
-                state.clone(),
-                point["value"].as_u64().expect("a whole number"),
-            ));
-        }
-    }
-    points.sort();
-    points
-}
-
-fn truth(api: &Server) -> Vec<(String, String, u64)> {
-    let wanted = Wanted {
-        split: true,
-        ..Wanted::default()
-    };
-    let truth = api.subscribers(&wanted).into_iter();
-    let mut truth: Vec<_> = truth
-        .map(|((day, state), sums)| (day.to_string(), state, sums.count))
-        .collect();
-    truth.sort();
-    truth
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,8 @@
     reason = "a test that cannot set up its house must end there"
 )]
 
-use house_tests::{Hearing, Standalone, cursor_metric, numbered_metric};
-use sample_api::{Config, Server, Wanted};
+use house_tests::{Hearing, Standalone, cursor_metric, numbered_metric, points, truth};
+use sample_api::{Config, Server};
 use serde_json::{Value, json};
 
 const SECRET: &str = "sample-secret";
@@ -18,41 +18,6 @@ async fn sample(subscribers: u32) -> Server {
         ..Config::default()
     };
     Server::start(config).await.expect("the sample API starts")
-}
-
-/// The points of an answer by (day, state).
-fn points(answer: &Value) -> Vec<(String, String, u64)> {
-    let mut points = Vec::new();
-    for series in answer["series"].as_array().expect("series") {
-        let state = series["dimensions"]["state"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        for point in series["points"].as_array().expect("points") {
-            let day = point["start"].as_str().expect("start")[..10].to_owned();
-            points.push((
-                day,
-                state.clone(),
-                point["value"].as_u64().expect("a whole number"),
-            ));
-        }
-    }
-    points.sort();
-    points
-}
-
-fn truth(api: &Server) -> Vec<(String, String, u64)> {
-    let wanted = Wanted {
-        split: true,
-        ..Wanted::default()
-    };
-    let mut truth: Vec<_> = api
-        .subscribers(&wanted)
-        .into_iter()
-        .map(|((day, state), sums)| (day.to_string(), state, sums.count))
-        .collect();
-    truth.sort();
-    truth
 }
 
 #[tokio::test(flavor = "multi_thread")]
