@@ -12,13 +12,14 @@ default:
 
 # Start everything on this machine with the sample API, and show the first syncs
 demo *arguments:
-    cargo build --quiet -p tidemark
-    cargo run --quiet -p tidemark -- demo {{ arguments }}
+    @echo "building: the first time takes some minutes, later ones a moment"
+    cargo build -p tidemark
+    @cargo run --quiet -p tidemark -- demo {{ arguments }}
 
 # The same on real data: datasette serves Seattle's weather, every answer is compared with SQL
 demo-real *arguments:
     sh deploy/setup.sh real
-    cargo build --quiet -p tidemark
+    cargo build -p tidemark
     sh deploy/local/demo-real.sh {{ arguments }}
 
 # Build all programs
