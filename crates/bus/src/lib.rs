@@ -5,6 +5,7 @@ mod bucket;
 mod connect;
 mod consume;
 mod dead;
+mod drafts;
 mod error;
 mod outcome;
 mod pages;

@@ -107,7 +107,11 @@ async fn differences(live: &Live, missing: Missing) -> Result<Vec<String>, Error
     for stream in Stream::ALL {
         let wanted = stream_config(stream, &Provision::default());
         match existing_stream(live, &wanted.name).await? {
-            Some(config) => compare_stream(&config, &wanted, &mut found),
+            Some(mut config) => {
+                // What can only be switched on is, by provisioning.
+                config.allow_message_ttl |= missing == Missing::Fine && wanted.allow_message_ttl;
+                compare_stream(&config, &wanted, &mut found);
+            }
             None if missing == Missing::Different => found.push(absent("stream", &wanted.name)),
             None => {}
         }
@@ -204,6 +208,7 @@ fn stream_config(stream: Stream, wanted: &Provision) -> Config {
         storage: StorageType::File,
         num_replicas: wanted.replicas,
         allow_direct: true,
+        allow_message_ttl: spec.short_lives,
         // S2 cost two to five times the read-back.
         compression: Some(Compression::None),
         ..Config::default()
@@ -356,7 +361,8 @@ async fn ensure_stream(
         Some(_) => config.max_bytes,
         None => found.max_bytes,
     };
-    adjust(live, found, max_bytes, wanted.replicas).await
+    let ttl = config.allow_message_ttl;
+    adjust(live, found, max_bytes, wanted.replicas, ttl).await
 }
 
 async fn ensure_bucket(live: &Live, wanted: &Provision) -> Result<(), Error> {
@@ -364,7 +370,7 @@ async fn ensure_bucket(live: &Live, wanted: &Provision) -> Result<(), Error> {
     match existing_stream(live, &config.name).await? {
         Some(found) => {
             let max_bytes = found.max_bytes;
-            adjust(live, found, max_bytes, wanted.replicas).await
+            adjust(live, found, max_bytes, wanted.replicas, true).await
         }
         None => create_stream(live, &config).await,
     }
@@ -391,14 +397,24 @@ async fn create_stream(live: &Live, config: &Config) -> Result<(), Error> {
     }
 }
 
-/// Applies what an operator may change on a running stream.
-async fn adjust(live: &Live, found: Config, max_bytes: i64, replicas: usize) -> Result<(), Error> {
-    if found.max_bytes == max_bytes && found.num_replicas == replicas {
+/// Applies what an operator may change on a running stream, and the short lives of a newer version.
+async fn adjust(
+    live: &Live,
+    found: Config,
+    max_bytes: i64,
+    replicas: usize,
+    short_lives: bool,
+) -> Result<(), Error> {
+    if found.max_bytes == max_bytes
+        && found.num_replicas == replicas
+        && found.allow_message_ttl == short_lives
+    {
         return Ok(());
     }
     let config = Config {
         max_bytes,
         num_replicas: replicas,
+        allow_message_ttl: short_lives,
         ..found
     };
     let name = config.name.clone();

@@ -106,6 +106,20 @@ impl Bus {
         delivery: u64,
         body: Bytes,
     ) -> Result<PublishedPage, Error> {
+        self.store_page(workspace, dataset, page, delivery, body, None)
+            .await
+    }
+
+    /// Stores a page; with a `life`, the stream lets it go after that by itself.
+    pub(crate) async fn store_page(
+        &self,
+        workspace: &str,
+        dataset: &str,
+        page: PageHeaders,
+        delivery: u64,
+        body: Bytes,
+        life: Option<Duration>,
+    ) -> Result<PublishedPage, Error> {
         let subject = wire::subject::page(workspace, dataset, &page.run)?;
         let hash = page::hash(&body);
         let bytes = body.len() as u64;
@@ -131,13 +145,16 @@ impl Bus {
             .map(|number| {
                 let start = (number as usize - 1) * room;
                 let piece = body.slice(start..(start + room).min(body.len()));
-                let headers = chunk_headers(
+                let mut headers = chunk_headers(
                     &ChunkHeaders {
                         chunk: number,
                         ..chunk.clone()
                     },
                     delivery,
                 );
+                if let Some(life) = life {
+                    headers.insert(header::LIFE, life.as_secs().max(1).to_string());
+                }
                 let subject = &subject;
                 async move {
                     let _slot = self.page_slots().acquire().await.map_err(|_| Error::Away)?;

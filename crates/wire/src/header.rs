@@ -2,6 +2,8 @@
 
 /// Identity of the message, by which the server drops a repeat within two minutes.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// How long the stream keeps the message, in seconds, where that is shorter than its bound.
+pub const LIFE: &str = "Nats-TTL";
 /// The run that a page belongs to.
 pub const RUN: &str = "Tidemark-Run";
 /// Which try at the run, from 1.

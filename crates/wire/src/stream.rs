@@ -69,6 +69,8 @@ pub struct StreamSpec {
     pub max_age: Duration,
     /// How long repeats are noticed.
     pub duplicate_window: Duration,
+    /// Whether single messages may state a shorter life.
+    pub short_lives: bool,
 }
 
 impl Stream {
@@ -105,6 +107,8 @@ impl Stream {
             max_bytes,
             max_age,
             duplicate_window: DUPLICATE_WINDOW,
+            // The pages of drafts go after minutes.
+            short_lives: self == Self::Page,
         };
         match self {
             // A request that nobody took for a day is stale: its slot has been superseded since.

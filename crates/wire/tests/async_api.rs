@@ -101,6 +101,7 @@ fn every_message_has_its_headers_and_an_example_of_its_name() {
         wire::header::FETCHED_AT,
         wire::header::HASH,
         wire::header::URL,
+        wire::header::LIFE,
         wire::header::TRACE_PARENT,
     ] {
         assert!(page[header].is_object(), "{header}");

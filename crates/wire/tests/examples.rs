@@ -9,7 +9,10 @@
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use wire::message::{self, MALFORMED, TENANT_MISMATCH};
-use wire::{DeadLetter, Delivery, Message, MetricUpdate, Progress, RunManifest, SyncRequest, Wake};
+use wire::{
+    DeadLetter, Delivery, Message, MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch,
+    PreviewFetched, Progress, RunManifest, SyncRequest, Wake,
+};
 
 fn examples() -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../proto/examples");
@@ -51,6 +54,10 @@ fn through_by_name(name: &str, bytes: &[u8]) -> Value {
         _ if name.starts_with("dead_letter") => through::<DeadLetter>,
         _ if name.starts_with("wake") => through::<Wake>,
         _ if name.starts_with("delivery") => through::<Delivery>,
+        _ if name.starts_with("preview_fetched") => through::<PreviewFetched>,
+        _ if name.starts_with("preview_fetch") => through::<PreviewFetch>,
+        _ if name.starts_with("preview_evaluated") => through::<PreviewEvaluated>,
+        _ if name.starts_with("preview_evaluate") => through::<PreviewEvaluate>,
         _ => panic!("an example of no known message: {name}"),
     };
     read(bytes)
@@ -79,6 +86,10 @@ fn every_message_has_an_example() {
         "dead_letter",
         "wake",
         "delivery",
+        "preview_fetch",
+        "preview_fetched",
+        "preview_evaluate",
+        "preview_evaluated",
     ] {
         assert!(names.iter().any(|name| name == message), "{message}");
     }
