@@ -51,6 +51,25 @@ async fn validate_says_everything_at_once_with_the_place_in_the_file() {
         Some(8),
         "{said:?}"
     );
+    let other = folder.path().join("other.yaml");
+    let text = "kind: metric\nname: n\nconnection: kitt\nrequest: { path: /y }\n\
+                select: { value: { count: true }, where: \"a = (\" }\ncolour: red\n";
+    std::fs::write(&other, text).expect("a file can be written");
+    let kit = folder.path().join("kit.yaml");
+    std::fs::write(&kit, "kind: connection\nname: kit\nconnector: convertkit\n")
+        .expect("a file can be written");
+    let (other, kit) = (other.display().to_string(), kit.display().to_string());
+    let said = nobody.run(&["validate", &other, &kit]).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    for place in [
+        ":3:13: warning[definition.connection_unknown] connection: there is no connection `kitt`\n  hint: did you mean `kit`?",
+        ":5:42: error[expression.syntax] select.where:",
+        ":6:1: error[definition.unknown_field] colour:",
+    ] {
+        let place = format!("{other}{place}");
+        assert!(said.errors.contains(&place), "{place}\n{said:?}");
+    }
+    assert_eq!(nobody.run(&["validate", &kit]).await.code, Some(0));
     assert_eq!(
         nobody
             .run(&["validate", "/no/such/file.yaml"])

@@ -7,8 +7,8 @@ use crate::dataset::Dataset;
 use crate::decode::{self, Decoder, Place};
 use crate::metric::Metric;
 use crate::name::Name;
-use crate::node::{self, Content, Node};
-use crate::problem::{Problem, nearest, quoted};
+use crate::node::Node;
+use crate::problem::Problem;
 use crate::request::Request;
 use crate::window::Window;
 use crate::words::words;
@@ -69,6 +69,8 @@ pub struct Located {
     pub source: String,
     /// Line and column of every path in it, such as `request.path`; the empty path is its start.
     pub positions: BTreeMap<String, (u32, u32)>,
+    /// The paths of what could not be read in it.
+    pub(crate) broken: Vec<String>,
 }
 
 /// A set of definitions that is applied together.
@@ -76,6 +78,8 @@ pub struct Located {
 pub struct Bundle {
     /// The definitions, in the order they were written.
     pub definitions: Vec<Located>,
+    /// Kinds of which there may be more than could be read, so that a missing one proves nothing.
+    hidden: Vec<Kind>,
 }
 
 /// What is already applied, for references and the catalogue.
@@ -113,80 +117,18 @@ pub const MAX_PROBLEMS: usize = 1_000;
 /// The most definitions one bundle may hold.
 pub const MAX_DEFINITIONS: usize = 10_000;
 
-/// Reads definitions: YAML documents, or JSON (an object, an array of objects, or
-/// `{"definitions": […]}`).
-///
-/// `source` is the file that problems name; one that ends in `.json` is read as JSON only, and one
-/// in `.yaml` or `.yml` as YAML only. Otherwise text that begins with `{` or `[` is tried as JSON first.
-///
-/// The problems are all there are: when something cannot be read, the rest is still checked.
-pub fn parse(text: &str, source: &str) -> Result<Bundle, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let documents = documents(text, source, &mut problems);
-    let mut bundle = Bundle::default();
-    let mut clean = Vec::new();
-    for document in &documents {
-        if problems.len() >= MAX_PROBLEMS {
-            break;
-        }
-        let mut decoder = Decoder::default();
-        let definition = definition(&mut decoder, &Place::root(document));
-        let found = decoder.problems.into_iter().map(|problem| {
-            let (line, column) = (problem.line, problem.column);
-            problem.at(source, line, column)
-        });
-        let before = problems.len();
-        problems.extend(found);
-        if let Some(definition) = definition {
-            let mut positions = BTreeMap::new();
-            locate(document, "", &mut positions);
-            let located = Located {
-                definition,
-                source: source.to_owned(),
-                positions,
-            };
-            if problems.len() > before {
-                let more = crate::validate::alone(&located);
-                let known: Vec<String> = problems[before..]
-                    .iter()
-                    .map(|problem| problem.path.clone())
-                    .collect();
-                let new = more
-                    .into_iter()
-                    .filter(|problem| !known.iter().any(|path| touches(path, &problem.path)));
-                problems.extend(new.map(|problem| located.place(problem)));
-            }
-            clean.push(problems.len() == before);
-            bundle.definitions.push(located);
+/// Sorts problems as they are read: file by file, each from its top; leaves out repeats, and what
+/// nobody would read.
+pub fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let mut files: Vec<String> = Vec::new();
+    for problem in &problems {
+        if !files.contains(&problem.source) {
+            files.push(problem.source.clone());
         }
     }
-    if problems.is_empty() && bundle.definitions.is_empty() {
-        problems.push(
-            Problem::new("definition.empty", "", "there is no definition in it").at(source, 1, 1),
-        );
-    }
-    if problems.is_empty() {
-        return Ok(bundle);
-    }
-    // Those that could be read are checked too, so that one round of cures is enough.
-    for (located, _) in bundle
-        .definitions
-        .iter()
-        .zip(clean)
-        .filter(|(_, clean)| *clean)
-    {
-        let found = crate::validate::alone(located)
-            .into_iter()
-            .map(|problem| located.place(problem));
-        problems.extend(found);
-    }
-    problems.sort_by_key(|problem| (problem.line, problem.column));
+    let file = |source: &str| files.iter().position(|known| known == source);
+    problems.sort_by_cached_key(|problem| (file(&problem.source), problem.line, problem.column));
     problems.dedup();
-    Err(bounded(problems))
-}
-
-/// Leaves out what nobody would read.
-fn bounded(mut problems: Vec<Problem>) -> Vec<Problem> {
     if problems.len() > MAX_PROBLEMS {
         problems.truncate(MAX_PROBLEMS);
         if let Some(last) = problems.last_mut() {
@@ -197,172 +139,6 @@ fn bounded(mut problems: Vec<Problem>) -> Vec<Problem> {
         }
     }
     problems
-}
-
-/// Splits text into documents.
-fn documents(text: &str, source: &str, problems: &mut Vec<Problem>) -> Vec<Node> {
-    if text.len() > MAX_BUNDLE_BYTES {
-        let message = format!("larger than {MAX_BUNDLE_BYTES} bytes");
-        problems.push(Problem::new("request.too_large", "", message).at(source, 1, 1));
-        return Vec::new();
-    }
-    let trimmed = text.trim_start_matches('\u{feff}').trim_start();
-    let suffix = source.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-    let json_like = trimmed.starts_with(['{', '[']) && !matches!(suffix, "yaml" | "yml");
-    let documents = if suffix == "json" || json_like {
-        match crate::json::read(text, source) {
-            Ok(node) => vec![node],
-            Err(problem) => {
-                // A flow map such as `{kind: metric}` is YAML; when it is neither, the JSON error is the clearer one.
-                let (documents, broken) = if suffix == "json" {
-                    (Vec::new(), true)
-                } else {
-                    let (documents, broken) = crate::yaml::read(text, source);
-                    (documents, !broken.is_empty())
-                };
-                if broken {
-                    problems.push(*problem);
-                    return Vec::new();
-                }
-                documents
-            }
-        }
-    } else {
-        let (documents, broken) = crate::yaml::read(text, source);
-        problems.extend(broken);
-        documents
-    };
-    let definitions: Vec<Node> = documents
-        .into_iter()
-        .flat_map(|node| unwrap(node, source, problems))
-        .collect();
-    if definitions.len() > MAX_DEFINITIONS {
-        let message = format!(
-            "{} definitions in one bundle; at most {MAX_DEFINITIONS}",
-            definitions.len()
-        );
-        problems.push(Problem::new("quota.definitions", "", message).at(source, 1, 1));
-        return Vec::new();
-    }
-    definitions
-}
-
-/// Takes the definitions out of an array or of `{"definitions": […]}`; an empty document has none.
-fn unwrap(node: Node, source: &str, problems: &mut Vec<Problem>) -> Vec<Node> {
-    let (line, column) = (node.line, node.column);
-    match node.content {
-        Content::Null => Vec::new(),
-        Content::List(items) if items.is_empty() => {
-            problems.push(
-                Problem::new(
-                    "request.shape",
-                    "",
-                    "expected an object, got an array with nothing in it",
-                )
-                .at(source, line, column),
-            );
-            Vec::new()
-        }
-        Content::List(items) => items,
-        Content::Map(mut entries) if entries.len() == 1 && entries[0].key == "definitions" => {
-            match entries.remove(0).value {
-                Node {
-                    content: Content::List(items),
-                    ..
-                } => items,
-                other => {
-                    let message =
-                        format!("expected an array of definitions, got {}", other.describe());
-                    problems.push(Problem::new("request.shape", "definitions", message).at(
-                        source,
-                        other.line,
-                        other.column,
-                    ));
-                    Vec::new()
-                }
-            }
-        }
-        content => vec![Node {
-            content,
-            line,
-            column,
-        }],
-    }
-}
-
-/// The kinds of the design that this version does not read.
-const LATER: &[&str] = &["goal", "alert", "board", "scorecard"];
-
-/// Reads one definition; what cannot be read is replaced by its default, with a problem.
-fn definition(decoder: &mut Decoder, place: &Place<'_>) -> Option<Definition> {
-    let Content::Map(entries) = &place.node.content else {
-        let message = format!("expected an object, got {}", place.node.describe());
-        decoder.problem(place, "request.shape", message);
-        return None;
-    };
-    let Some(entry) = entries.iter().find(|entry| entry.key == "kind") else {
-        let message = format!("`kind` is missing: one of {}", Kind::WORDS.join(", "));
-        decoder.problem(place, "definition.kind", message);
-        return None;
-    };
-    let kind = Place {
-        node: &entry.value,
-        path: "kind".to_owned(),
-    };
-    match &entry.value.content {
-        Content::Text(text) if LATER.contains(&text.as_str()) => {
-            decoder.not_yet(&kind, &format!("the kind `{text}`"));
-            None
-        }
-        Content::Text(text) => match Kind::parse(text) {
-            Some(Kind::Connection) => {
-                decode::connection(decoder, place).map(Definition::Connection)
-            }
-            Some(Kind::Dataset) => decode::dataset(decoder, place).map(Definition::Dataset),
-            Some(Kind::Metric) => decode::metric(decoder, place).map(Definition::Metric),
-            None => {
-                let message = format!(
-                    "{} is no kind; known are {}",
-                    quoted(text),
-                    Kind::WORDS.join(", ")
-                );
-                let problem = decoder.problem(&kind, "definition.kind", message);
-                problem.hint = nearest(text, Kind::WORDS.iter().copied())
-                    .map(|near| format!("did you mean `{near}`?"));
-                None
-            }
-        },
-        _ => {
-            decoder.problem(
-                &kind,
-                "definition.kind",
-                format!("expected one of {}", Kind::WORDS.join(", ")),
-            );
-            None
-        }
-    }
-}
-
-/// Notes where every path of a definition was written.
-fn locate(node: &Node, path: &str, positions: &mut BTreeMap<String, (u32, u32)>) {
-    if positions.contains_key(path) {
-        // A repeated key, or a path too long to be told apart: the first place is the one to show.
-        return;
-    }
-    positions.insert(path.to_owned(), (node.line, node.column));
-    match &node.content {
-        Content::List(items) => {
-            for (index, inner) in items.iter().enumerate() {
-                locate(inner, &node::item(path, index), positions);
-            }
-        }
-        Content::Map(entries) => {
-            for entry in entries {
-                locate(&entry.value, &node::join(path, &entry.key), positions);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Tells whether one path is the other or leads to it.
@@ -378,24 +154,41 @@ fn touches(left: &str, right: &str) -> bool {
 
 impl Bundle {
     /// Returns everything that is wrong with the definitions, alone and together, warnings included.
+    ///
+    /// What follows from something that could not be read is left out.
     pub fn validate(&self, known: &dyn Known) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = Vec::new();
-        for located in &self.definitions {
-            problems.extend(
+        let mut problems = self.alone();
+        problems.extend(crate::validate::together(self, known));
+        in_order(problems)
+    }
+
+    /// Returns what is wrong with each definition by itself.
+    pub(crate) fn alone(&self) -> Vec<Problem> {
+        self.definitions
+            .iter()
+            .flat_map(|located| {
                 crate::validate::alone(located)
                     .into_iter()
-                    .map(|problem| located.place(problem)),
-            );
-        }
-        problems.extend(crate::validate::together(self, known));
-        let order = |source: &str| {
-            self.definitions
-                .iter()
-                .position(|located| located.source == source)
-        };
-        problems
-            .sort_by_cached_key(|problem| (order(&problem.source), problem.line, problem.column));
-        bounded(problems)
+                    .filter(|problem| !located.is_broken(&problem.path))
+                    .map(|problem| located.place(problem))
+            })
+            .collect()
+    }
+
+    /// Puts the definitions of another file behind these.
+    pub fn append(&mut self, mut other: Self) {
+        self.definitions.append(&mut other.definitions);
+        self.hide(&other.hidden);
+    }
+
+    /// Notes that definitions of these kinds may be in the text that could not be read.
+    pub(crate) fn hide(&mut self, kinds: &[Kind]) {
+        self.hidden.extend(kinds);
+    }
+
+    /// Tells whether a definition of this kind may be in the text that could not be read.
+    pub(crate) fn may_hide(&self, kind: Kind) -> bool {
+        self.hidden.contains(&kind)
     }
 
     /// Makes a problem at `path` of the definition at `index`.
@@ -419,6 +212,30 @@ impl Bundle {
 }
 
 impl Located {
+    /// Tells whether `path`, something above it or something below it could not be read.
+    pub fn is_broken(&self, path: &str) -> bool {
+        self.broken.iter().any(|broken| touches(broken, path))
+    }
+
+    /// Tells whether `path` was written, whatever it says.
+    pub fn says(&self, path: &str) -> bool {
+        self.positions.contains_key(path)
+    }
+
+    /// Returns the form the store keeps: canonical, and with what was written on purpose although
+    /// it is the default: `pagination: none`, where a connector has a proposal.
+    pub fn to_document(&self) -> Value {
+        const PAGINATION: &str = "request.pagination";
+        let mut document = self.definition.to_document();
+        if self.says(PAGINATION)
+            && let Some(Value::Object(request)) = document.get_mut("request")
+            && !request.contains_key("pagination")
+        {
+            request.insert("pagination".to_owned(), Value::from("none"));
+        }
+        document
+    }
+
     /// Returns line and column of `path`, or of its nearest parent that was written.
     pub fn position(&self, path: &str) -> (u32, u32) {
         let mut path = path;
@@ -461,7 +278,7 @@ impl Definition {
 
     /// Reads the canonical JSON form. It is decoded but not validated.
     pub fn from_document(document: &Value) -> Result<Self, Vec<Problem>> {
-        read_document(document, definition)
+        read_document(document, crate::read::definition)
     }
 }
 

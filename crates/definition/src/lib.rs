@@ -17,6 +17,7 @@ mod name;
 mod node;
 mod pagination;
 mod problem;
+mod read;
 mod request;
 mod schedule;
 mod schema;
@@ -36,7 +37,7 @@ pub use aggregation::{Aggregation, MetricType, OverTime};
 pub use auth::{Auth, Credential, TextOrSecret};
 pub use bundle::{
     Bundle, Definition, Kind, Known, Located, MAX_BUNDLE_BYTES, MAX_DEFINITIONS, MAX_PROBLEMS,
-    NothingKnown, parse,
+    NothingKnown, in_order,
 };
 pub use connection::{Connection, RateLimit};
 pub use dataset::Dataset;
@@ -49,6 +50,7 @@ pub use name::{
 };
 pub use pagination::{Cursor, NextUrl, Offset, PageNumber, Pagination, Placement};
 pub use problem::{Problem, Severity};
+pub use read::{parse, read};
 pub use request::{Method, QueryValue, Request, ResponseFormat};
 pub use schedule::Schedule;
 pub use schema::json_schema;

@@ -19,7 +19,7 @@ pub fn json_schema() -> Value {
         "description": "One connection, dataset or metric. A YAML file holds several, separated by `---`.",
         "oneOf": [reference("connection"), reference("dataset"), reference("metric")],
         "$defs": {
-            "connection": document(decode::CONNECTION, "One remote API: its address, credentials and limits."),
+            "connection": connection(),
             "dataset": document(decode::DATASET, "One request, its pages and its schedule; several metrics may read it."),
             "metric": document(decode::METRIC, "A number that is kept over time."),
             "request": object(decode::REQUEST, "What to ask of the API, with placeholders."),
@@ -29,6 +29,14 @@ pub fn json_schema() -> Value {
             "pagination": pagination_shape(),
         }
     })
+}
+
+/// A connection has an address, or a connector that gives it one.
+fn connection() -> Value {
+    let about = "One remote API: its address, credentials and limits.";
+    let mut schema = document(decode::CONNECTION, about);
+    schema["anyOf"] = json!([{ "required": ["base_url"] }, { "required": ["connector"] }]);
+    schema
 }
 
 fn document(keys: &[Key], about: &str) -> Value {

@@ -97,6 +97,9 @@ pub fn check_bundle(bundle: &Bundle) -> Vec<Problem> {
     for (index, located) in bundle.definitions.iter().enumerate() {
         let before = problems.len();
         for (path, source) in expressions(&located.definition) {
+            if located.is_broken(&path) {
+                continue;
+            }
             if let Err(problem) = check_part(&source) {
                 let hint = hint(&problem);
                 problems.push(bundle.problem_at(index, &path, problem.code, problem.message, hint));
@@ -105,7 +108,7 @@ pub fn check_bundle(bundle: &Bundle) -> Vec<Problem> {
         let Definition::Metric(metric) = &located.definition else {
             continue;
         };
-        if problems.len() > before {
+        if problems.len() > before || located.is_broken("select") {
             continue;
         }
         if let Some(expression) = &metric.expression {

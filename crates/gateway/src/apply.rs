@@ -102,23 +102,20 @@ pub(crate) async fn apply(
     let source = parameters.text("source");
     parameters.finish()?;
     let source = shown(source.as_deref().unwrap_or("body"));
-    let bundle = read(&content, &source)?;
-    Ok(Json(change(&gateway, &caller, bundle, None, mode).await?))
+    let read = read(&content, &source)?;
+    Ok(Json(change(&gateway, &caller, read, None, mode).await?))
 }
 
-/// Reads a request body into a bundle, with what the catalogue knows filled in.
-pub(crate) fn read(content: &Content, source: &str) -> Result<Bundle, Problem> {
-    let text = content.text()?;
-    let mut bundle =
-        definition::parse(text, source).map_err(|problems| Problem::definitions(&problems))?;
-    for located in &mut bundle.definitions {
-        if let Definition::Connection(connection) = &mut located.definition
-            && let Some(connector) = connection.connector.as_deref().and_then(connectors::find)
-        {
-            connector.fill(connection);
-        }
-    }
-    Ok(bundle)
+/// Reads a request body into a bundle, with the problems of what cannot be read.
+pub(crate) fn read(content: &Content, source: &str) -> Result<Read, Problem> {
+    let (bundle, problems) = definition::read(content.text()?, source);
+    Ok(Read { bundle, problems })
+}
+
+/// A bundle as it was sent: perhaps not all of it could be read.
+pub(crate) struct Read {
+    pub(crate) bundle: Bundle,
+    pub(crate) problems: Vec<definition::Problem>,
 }
 
 /// Checks a bundle against what is in force, and puts it in force.
@@ -127,14 +124,20 @@ pub(crate) fn read(content: &Content, source: &str) -> Result<Bundle, Problem> {
 pub(crate) async fn change(
     gateway: &Gateway,
     caller: &Caller,
-    bundle: Bundle,
+    read: Read,
     if_match: Option<i64>,
     mode: Mode,
 ) -> Result<ApplyAnswer, Problem> {
     let workspace = &caller.workspace;
+    let Read {
+        mut bundle,
+        mut problems,
+    } = read;
     let known = InForce::load(gateway, workspace, &bundle).await?;
-    let mut problems = bundle.validate(&known);
+    connectors::fill(&mut bundle, &known);
+    problems.extend(bundle.validate(&known));
     problems.extend(expression::check_bundle(&bundle));
+    let problems = definition::in_order(problems);
     if problems.iter().any(definition::Problem::is_error) {
         return Err(Problem::definitions(&problems));
     }
@@ -286,11 +289,12 @@ fn changes(bundle: &Bundle, known: &InForce, if_match: Option<i64>) -> Vec<Chang
         .definitions
         .iter()
         .map(|located| {
+            let document = located.to_document().to_string();
             let (kind, put) = match &located.definition {
                 Definition::Connection(connection) => {
-                    (Kind::Connection, put_connection(connection))
+                    (Kind::Connection, put_connection(document, connection))
                 }
-                Definition::Dataset(dataset) => (Kind::Dataset, put_dataset(dataset)),
+                Definition::Dataset(dataset) => (Kind::Dataset, put_dataset(document, dataset)),
                 Definition::Metric(metric) => {
                     let dataset = metric.dataset.as_ref().and_then(|name| {
                         datasets
@@ -298,7 +302,7 @@ fn changes(bundle: &Bundle, known: &InForce, if_match: Option<i64>) -> Vec<Chang
                             .copied()
                             .or_else(|| known.datasets.get(name.as_str()))
                     });
-                    (Kind::Metric, put_metric(metric, dataset))
+                    (Kind::Metric, put_metric(document, metric, dataset))
                 }
             };
             let name = located.definition.name().to_string();
@@ -323,34 +327,30 @@ fn datasets_of(bundle: &Bundle) -> HashMap<&str, &Dataset> {
         .collect()
 }
 
-fn put_connection(connection: &Connection) -> Put {
+fn put_connection(document: String, connection: &Connection) -> Put {
     Put {
-        document: document(&Definition::Connection(connection.clone())),
+        document,
         origin: connection.origin(),
         ..Put::default()
     }
 }
 
-fn put_dataset(dataset: &Dataset) -> Put {
+fn put_dataset(document: String, dataset: &Dataset) -> Put {
     Put {
-        document: document(&Definition::Dataset(dataset.clone())),
+        document,
         fetch: Some(identity(&dataset.fetch())),
         ..Put::default()
     }
 }
 
-fn put_metric(metric: &Metric, dataset: Option<&Dataset>) -> Put {
+fn put_metric(document: String, metric: &Metric, dataset: Option<&Dataset>) -> Put {
     Put {
-        document: document(&Definition::Metric(metric.clone())),
+        document,
         evaluation: Some(metric.evaluation_document(dataset).to_string()),
         fetch: metric.fetch(dataset).as_ref().map(identity),
         dataset_name: metric.dataset.as_ref().map(ToString::to_string),
         ..Put::default()
     }
-}
-
-fn document(definition: &Definition) -> String {
-    definition.to_document().to_string()
 }
 
 fn identity(fetch: &definition::Fetch) -> FetchIdentity {
@@ -386,7 +386,7 @@ async fn followers(
                 changes.push(Change {
                     kind: Kind::Metric,
                     name: follower.name,
-                    action: Action::Put(put_metric(&metric, Some(dataset))),
+                    action: Action::Put(put_metric(follower.document, &metric, Some(dataset))),
                     if_match: None,
                 });
             }

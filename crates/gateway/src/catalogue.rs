@@ -30,7 +30,7 @@ pub(crate) struct ConnectorView {
     documentation: Option<String>,
     /// The connection it makes, for what a connection leaves out.
     connection: Value,
-    /// How its lists are paged: a proposal for `request.pagination`.
+    /// How its lists are paged: what a request gets that says nothing of `pagination`.
     pagination: Option<Value>,
 }
 

@@ -236,8 +236,10 @@ async fn put(
 ) -> Result<Response, Problem> {
     parameters.finish()?;
     let if_match = precondition(gateway, caller, kind, name, headers).await?;
-    let bundle = apply::read(content, "body")?;
-    match bundle.definitions.as_slice() {
+    let read = apply::read(content, "body")?;
+    match read.bundle.definitions.as_slice() {
+        // What cannot be read is told by `change`, with everything else that is wrong.
+        _ if !read.problems.is_empty() => {}
         [only] => {
             let (written, own) = (
                 only.definition.kind().as_str(),
@@ -264,7 +266,7 @@ async fn put(
             ));
         }
     }
-    let applied = apply::change(gateway, caller, bundle, if_match, apply::Mode::Apply).await?;
+    let applied = apply::change(gateway, caller, read, if_match, apply::Mode::Apply).await?;
     let status = if applied.created(kind, name) {
         StatusCode::CREATED
     } else {

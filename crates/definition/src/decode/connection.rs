@@ -19,9 +19,9 @@ pub(crate) const CONNECTION: &[Key] = &[
         "the entry of the API catalogue it was made from",
         schema::line,
     ),
-    Key::required(
+    Key::optional(
         "base_url",
-        "the address that every request path is below, `http` or `https`",
+        "the address that every request path is below, `http` or `https`; a connector gives its own",
         schema::line,
     ),
     Key::optional(
@@ -68,6 +68,13 @@ const LATER: &[&str] = &["oauth2", "login", "jwt_bearer"];
 
 pub(crate) fn connection(decoder: &mut Decoder, place: &Place<'_>) -> Option<Connection> {
     let fields = decoder.object(place, CONNECTION, "a connection")?;
+    if fields.get("base_url").is_none() && fields.get("connector").is_none() {
+        decoder.missing(
+            place,
+            "base_url",
+            "the address that every request path is below",
+        );
+    }
     Some(Connection {
         name: fields
             .get("name")

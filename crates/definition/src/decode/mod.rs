@@ -234,18 +234,18 @@ impl Decoder {
         }
         for key in keys.iter().filter(|key| key.status == Status::Required) {
             if fields.get(key.name).is_none() {
-                let path = node::join(&place.path, key.name);
-                let (line, column) = (place.node.line, place.node.column);
-                self.problem_at(
-                    path,
-                    line,
-                    column,
-                    "definition.required",
-                    format!("`{}` is missing: {}", key.name, key.about),
-                );
+                self.missing(place, key.name, key.about);
             }
         }
         Some(fields)
+    }
+
+    /// Records that a key is missing.
+    pub(crate) fn missing(&mut self, place: &Place<'_>, key: &str, about: &str) {
+        let path = node::join(&place.path, key);
+        let (line, column) = (place.node.line, place.node.column);
+        let message = format!("`{key}` is missing: {about}");
+        self.problem_at(path, line, column, "definition.required", message);
     }
 
     fn unknown(&mut self, place: &Place<'_>, entry: &Entry, keys: &[Key]) {

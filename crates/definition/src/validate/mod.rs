@@ -36,6 +36,9 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
             located.definition.kind(),
             located.definition.name().as_str(),
         );
+        if located.is_broken("name") {
+            continue;
+        }
         if let Some(first) = seen.get(&(kind, name)) {
             let (line, _) = first.position("name");
             let problem = Problem::new(
@@ -74,7 +77,7 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
     let connection_missing = |name: &str, path: &str| {
         let there =
             seen.contains_key(&(Kind::Connection, name)) || known.connection(name).is_some();
-        (!there).then(|| {
+        (!there && !bundle.may_hide(Kind::Connection)).then(|| {
             let problem = Problem::new(
                 "definition.connection_unknown",
                 path,
@@ -100,6 +103,9 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
                         Problem::new("definition.not_yet", "connector", message)
                             .hint("leave `connector` out and write base_url and auth"),
                     );
+                } else if connection.base_url.is_empty() && connection.connector.is_some() {
+                    let message = "an address is needed: this connector has none of its own";
+                    found.push(Problem::new("definition.url_invalid", "base_url", message));
                 }
             }
             Definition::Dataset(dataset) => {
@@ -112,7 +118,7 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
                 if let Some(name) = &metric.dataset {
                     if let Some(dataset) = dataset_of(name) {
                         metric::check_rules(metric, Some(&dataset), &mut found);
-                    } else {
+                    } else if !bundle.may_hide(Kind::Dataset) {
                         let message = format!("there is no dataset `{name}`");
                         let problem =
                             Problem::new("definition.dataset_unknown", "dataset", message);
@@ -121,7 +127,10 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
                 }
             }
         }
-        problems.extend(found.into_iter().map(|problem| located.place(problem)));
+        let news = found
+            .into_iter()
+            .filter(|problem| !located.is_broken(&problem.path));
+        problems.extend(news.map(|problem| located.place(problem)));
     }
     problems
 }
@@ -134,7 +143,10 @@ fn suggest(problem: Problem, name: &str, names: &[&str]) -> Problem {
 }
 
 fn check_connection(connection: &Connection, problems: &mut Vec<Problem>) {
-    address::check_base_url(&connection.base_url, problems);
+    // A connector gives the address; that it did is checked where the catalogue is known.
+    if connection.connector.is_none() || !connection.base_url.is_empty() {
+        address::check_base_url(&connection.base_url, problems);
+    }
     headers::check(&connection.headers, "headers", problems);
     for (name, text) in &connection.headers {
         if let Err(error) = crate::template::check(text) {

@@ -356,6 +356,42 @@ async fn a_connection_says_only_what_its_connector_does_not_know() {
 }
 
 #[tokio::test]
+async fn a_connector_gives_address_and_pages_and_what_was_said_stays() {
+    let house = House::open().await;
+    let text = "kind: connection\nname: kit\nconnector: convertkit\n---\n\
+        kind: dataset\nname: people\nconnection: kit\nrequest: { path: /v3/subscribers }\n---\n\
+        kind: dataset\nname: account\nconnection: kit\nrequest: { path: /v3/account, pagination: none }\n";
+    let (status, made) = house.apply(text).await;
+    assert_eq!(status, 200, "{made}");
+    let (_, kit) = house.get("/api/v1/connections/kit").await;
+    assert_eq!(kit["definition"]["base_url"], "https://api.convertkit.com");
+    let (_, people) = house.get("/api/v1/datasets/people").await;
+    let page = &people["definition"]["request"]["pagination"]["page"];
+    assert_eq!(page["total_pages"], "total_pages", "{people}");
+    let (_, account) = house.get("/api/v1/datasets/account").await;
+    assert_eq!(account["definition"]["request"]["pagination"], "none");
+    // What is read can be put back, and a dataset on the applied connection gets its pages too.
+    let (status, _) = read(
+        house
+            .request(Method::PUT, "/api/v1/datasets/account")
+            .json(&account["definition"]),
+    )
+    .await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        house.get("/api/v1/datasets/account").await.1["etag"],
+        account["etag"],
+        "nothing has changed"
+    );
+    let (status, made) = house
+        .apply("kind: dataset\nname: forms\nconnection: kit\nrequest: { path: /v3/forms }\n")
+        .await;
+    assert_eq!(status, 200, "{made}");
+    let (_, forms) = house.get("/api/v1/datasets/forms").await;
+    assert!(forms["definition"]["request"]["pagination"]["page"].is_object());
+}
+
+#[tokio::test]
 async fn a_token_is_shown_once_and_dead_once_revoked() {
     let house = House::open().await;
     let (status, made) = house

@@ -1,8 +1,9 @@
 //! `validate`, `apply`, `get`, `delete`, `schema`, `connectors`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use definition::{NothingKnown, Problem, Severity};
+use connectors::Catalogued;
+use definition::{Bundle, Problem, Severity};
 use serde_json::Value;
 
 use super::{Done, read_input};
@@ -13,24 +14,14 @@ use crate::output::{self, cell};
 
 /// Problems that a lone file cannot help having: what it refers to may be applied already.
 const NEEDS_THE_STORE: &[&str] = &[
-    "definition.unknown_connection",
-    "definition.unknown_dataset",
+    "definition.connection_unknown",
+    "definition.dataset_unknown",
 ];
 
-/// Checks definitions by themselves.
+/// Checks definitions by themselves, all files together.
 pub(crate) fn validate(arguments: &Files) -> Done {
-    let mut problems = Vec::new();
-    let mut count = 0;
-    for path in &arguments.files {
-        let text = read_input(path)?;
-        let (found, mut of_file) = check(&text, &path.display().to_string());
-        count += found;
-        problems.append(&mut of_file);
-    }
-    let is_error = |problem: &Problem| {
-        problem.severity == Severity::Error && !NEEDS_THE_STORE.contains(&problem.code)
-    };
-    let errors = problems.iter().filter(|problem| is_error(problem)).count();
+    let (count, problems) = check(&read_files(&arguments.files)?);
+    let errors = problems.iter().filter(|problem| is_fatal(problem)).count();
     match arguments.output {
         Output::Json => {
             let list: Vec<Value> = problems.iter().map(problem_json).collect();
@@ -54,15 +45,39 @@ pub(crate) fn validate(arguments: &Files) -> Done {
     Ok(())
 }
 
-fn check(text: &str, source: &str) -> (usize, Vec<Problem>) {
-    match definition::parse(text, source) {
-        Err(problems) => (0, problems),
-        Ok(bundle) => {
-            let mut problems = bundle.validate(&NothingKnown);
-            problems.extend(expression::check_bundle(&bundle));
-            (bundle.definitions.len(), problems)
-        }
+/// A file's name and text.
+struct File {
+    name: String,
+    text: String,
+}
+
+fn read_files(paths: &[PathBuf]) -> Result<Vec<File>, Failure> {
+    let file = |path: &PathBuf| {
+        Ok(File {
+            text: read_input(path)?,
+            name: name_of(path),
+        })
+    };
+    paths.iter().map(file).collect()
+}
+
+/// Counts the definitions and finds every problem in them, as one bundle.
+fn check(files: &[File]) -> (usize, Vec<Problem>) {
+    let (mut bundle, mut problems) = (Bundle::default(), Vec::new());
+    for file in files {
+        let (more, unread) = definition::read(&file.text, &file.name);
+        bundle.append(more);
+        problems.extend(unread);
     }
+    connectors::fill(&mut bundle, &Catalogued);
+    problems.extend(bundle.validate(&Catalogued));
+    problems.extend(expression::check_bundle(&bundle));
+    (bundle.definitions.len(), definition::in_order(problems))
+}
+
+/// Tells whether a gateway would refuse it too, whatever is applied there.
+fn is_fatal(problem: &Problem) -> bool {
+    problem.severity == Severity::Error && !NEEDS_THE_STORE.contains(&problem.code)
 }
 
 fn problem_json(problem: &Problem) -> Value {
@@ -88,8 +103,9 @@ fn counted(count: usize, noun: &str) -> String {
 /// Applies files together, all or nothing.
 pub(crate) async fn apply(arguments: &Apply) -> Done {
     let client = Client::new(&arguments.remote)?;
-    let (text, source) = match arguments.files.as_slice() {
-        [only] => (read_input(only)?, name_of(only)),
+    let files = read_files(&arguments.files)?;
+    let (text, source) = match files.as_slice() {
+        [only] => (only.text.clone(), only.name.clone()),
         several => (joined(several)?, "bundle".to_owned()),
     };
     let media_type = if text.trim_start().starts_with(['{', '[']) {
@@ -123,27 +139,19 @@ pub(crate) async fn apply(arguments: &Apply) -> Done {
 }
 
 /// Several files become one bundle of YAML documents; JSON is YAML.
-fn joined(files: &[std::path::PathBuf]) -> Result<String, Failure> {
-    let mut text = String::new();
-    for file in files {
-        let part = read_input(file)?;
-        // Problems in one of several files are told with that file's own lines.
-        let (_, problems) = check(&part, &name_of(file));
-        let fatal: Vec<String> = problems
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error)
-            .filter(|problem| !NEEDS_THE_STORE.contains(&problem.code))
-            .map(|problem| output::problem_line(&problem_json(problem)))
-            .collect();
-        if !fatal.is_empty() {
-            return Err(Failure::invalid(fatal.join("\n")));
-        }
-        if !text.is_empty() {
-            text.push_str("\n---\n");
-        }
-        text.push_str(&part);
+fn joined(files: &[File]) -> Result<String, Failure> {
+    // Told here, since the gateway knows the lines of the whole only, not of each file.
+    let (_, problems) = check(files);
+    let fatal: Vec<String> = problems
+        .iter()
+        .filter(|problem| is_fatal(problem))
+        .map(|problem| output::problem_line(&problem_json(problem)))
+        .collect();
+    if !fatal.is_empty() {
+        return Err(Failure::invalid(fatal.join("\n")));
     }
-    Ok(text)
+    let texts: Vec<&str> = files.iter().map(|file| file.text.as_str()).collect();
+    Ok(texts.join("\n---\n"))
 }
 
 fn name_of(path: &Path) -> String {
