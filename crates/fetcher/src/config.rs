@@ -30,6 +30,10 @@ pub struct Config {
     pub longest_wait: Duration,
     /// How long requests in hand may go on once shutdown is asked for; the rest of the drain is for publishing.
     pub grace: Duration,
+    /// Previews at the same time; a person waits for each.
+    pub previews: usize,
+    /// How long the pages of previews stay.
+    pub draft_life: Duration,
     /// At this delivery by the broker a sync request is a dead letter.
     pub deliveries: u64,
 }
@@ -46,6 +50,8 @@ impl Default for Config {
             checkpoint_after: Duration::from_mins(5),
             longest_wait: Duration::from_secs(45),
             grace: Duration::from_secs(10),
+            previews: 4,
+            draft_life: wire::preview::LIFE,
             deliveries: 5,
         }
     }

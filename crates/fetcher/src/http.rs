@@ -255,29 +255,18 @@ impl Http {
         let client = self.client(workspace, checked)?;
         let mut url = checked.url().clone();
         url.set_fragment(None);
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::ACCEPT,
-            HeaderValue::from_static("application/json, */*;q=0.5"),
-        );
-        headers.insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("Tidemark/", env!("CARGO_PKG_VERSION"))),
-        );
+        let mut headers = match carry {
+            Carry::Everything => sent_headers(request),
+            _ => own_headers(),
+        };
         if carry == Carry::Everything {
-            for (name, value) in &request.headers {
-                headers.insert(name.clone(), value.clone());
-            }
-            for (name, value) in &request.credentials.headers {
-                headers.insert(name.clone(), value.clone());
-            }
             put_query(&mut url, &request.credentials.query);
         }
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("gzip, br, zstd, deflate"),
-        );
         let mut builder = client.request(method.clone(), url);
+        if *method != Method::POST && request.body.is_some() {
+            // A redirect turned it into a GET: its body's type means nothing there.
+            headers.remove(header::CONTENT_TYPE);
+        }
         if let Some((bytes, content_type)) =
             request.body.as_ref().filter(|_| *method == Method::POST)
         {
@@ -356,6 +345,40 @@ impl reqwest::dns::Resolve for CheckedResolver {
             Ok(Box::new(addresses.into_iter()) as reqwest::dns::Addrs)
         })
     }
+}
+
+/// Returns the headers of a request to its own origin, credentials included.
+pub(crate) fn sent_headers(request: &Outgoing) -> HeaderMap {
+    let mut headers = own_headers();
+    for (name, value) in &request.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    for (name, value) in &request.credentials.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some((_, content_type)) = &request.body
+        && !headers.contains_key(header::CONTENT_TYPE)
+    {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    headers
+}
+
+fn own_headers() -> HeaderMap {
+    HeaderMap::from_iter([
+        (
+            header::ACCEPT,
+            HeaderValue::from_static("application/json, */*;q=0.5"),
+        ),
+        (
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("Tidemark/", env!("CARGO_PKG_VERSION"))),
+        ),
+        (
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("gzip, br, zstd, deflate"),
+        ),
+    ])
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -1,5 +1,7 @@
 //! Reads a sync request into what a run needs: the rendered template, the opened secrets, and what to look for in pages.
 
+use std::sync::Arc;
+
 use definition::template::Scope;
 use definition::{Connection, Interval, Pagination, RateLimit, Request};
 use indexmap::IndexMap;
@@ -12,6 +14,7 @@ use wire::SyncRequest;
 use crate::auth::Access;
 use crate::decode::{Found, Kind, PlainPath, Scan};
 use crate::error::PageError;
+use crate::exchange::Recorder;
 use crate::pagination::{Facts, PaginationFault};
 use crate::redact::Redactor;
 use crate::render::Template;
@@ -43,6 +46,8 @@ pub struct Plan {
     pub concurrency: u32,
     /// Where a page says what matters for paging.
     pub reader: Reader,
+    /// Who is told of every request and answer.
+    pub recorder: Option<Arc<Recorder>>,
 }
 
 impl Plan {
@@ -94,6 +99,7 @@ impl Plan {
             access,
             reader: Reader::of(&asked.pagination, &request.records_hint),
             pagination: asked.pagination,
+            recorder: None,
             max_pages: max_pages.clamp(1, Request::MAX_MAX_PAGES),
             concurrency: concurrency.clamp(1, MOST_CONCURRENCY),
         })

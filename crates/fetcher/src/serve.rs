@@ -15,6 +15,7 @@ use crate::budget::Budgets;
 use crate::config::Config;
 use crate::error::Error;
 use crate::instruments::Instruments;
+use crate::preview;
 use crate::sync_run::{Engine, Outlet};
 
 /// A request that met an outage of NATS comes back after this.
@@ -32,6 +33,7 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
         Some(budgets),
         instruments,
     )?);
+    let (previewing, answering) = (engine.clone(), bus.clone());
     let shutdown = context.shutdown.clone();
     let consuming = bus.clone();
     context.tasks.spawn_essential("fetcher.sync", async move {
@@ -44,6 +46,12 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
             .consume(Consumer::Fetcher, concurrency, shutdown.token(), handler)
             .await;
     });
+    let stop = context.shutdown.clone();
+    context
+        .tasks
+        .spawn_essential("fetcher.preview", async move {
+            preview::serve(&previewing, &answering, &stop).await;
+        });
     ready.set(true);
     tracing::info!(concurrency, "fetcher is ready");
     Ok(())

@@ -22,6 +22,7 @@ use wire::{Json, PageEntry, PageHeaders, Progress, RunManifest, SyncRequest};
 use crate::budget::{Budgets, Denied};
 use crate::config::Config;
 use crate::error::PageError;
+use crate::exchange::Recorder;
 use crate::http::{Http, TlsError};
 use crate::instruments::Instruments;
 use crate::pagination::{Facts, PaginationFault, Position, Step, Walk};
@@ -53,15 +54,20 @@ pub trait Outlet: Send + Sync {
 
     /// Tells the broker that the request is still worked on. Called after a page was kept, and only then.
     fn in_hand(&self) -> impl Future<Output = ()> + Send;
+
+    /// Who is told of every request and answer: previews.
+    fn recorder(&self) -> Option<Arc<Recorder>> {
+        None
+    }
 }
 
 /// What fetches runs. One for a process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
-    pub(crate) http: Http,
+    pub(crate) http: Arc<Http>,
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    pub(crate) budgets: Option<Budgets>,
+    pub(crate) budgets: Option<Arc<Budgets>>,
     pub(crate) instruments: Instruments,
     identities: Arc<[Identity]>,
 }
@@ -92,10 +98,10 @@ impl Engine {
         )?;
         let identities = config.identities.clone().into();
         Ok(Engine {
-            http,
+            http: Arc::new(http),
             config,
             clock,
-            budgets,
+            budgets: budgets.map(Arc::new),
             instruments,
             identities,
         })
@@ -111,7 +117,10 @@ impl Engine {
     ) -> Result<RunManifest, Unpublished> {
         let mut manifest = blank(request, &self.clock);
         let plan = match Plan::of(request, &self.identities, self.clock.now()) {
-            Ok(plan) => plan,
+            Ok(plan) => Plan {
+                recorder: outlet.recorder(),
+                ..plan
+            },
             Err(error) => {
                 fail(
                     &mut manifest,

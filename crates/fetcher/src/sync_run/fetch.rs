@@ -17,6 +17,7 @@ use super::Engine;
 use crate::budget::Denied;
 use crate::decode;
 use crate::error::PageError;
+use crate::exchange::{describe, error_of};
 use crate::http::{Answer, Failure, Outgoing};
 use crate::pagination::{Facts, Position, next_of_link_headers};
 use crate::plan::Plan;
@@ -99,9 +100,26 @@ impl Engine {
                 answered = self.http.send(&request.workspace, &outgoing) => answered,
                 () = self.out_of_grace(winding_down) => return Err(Stop::Interrupted),
             };
+            let told = plan.recorder.as_ref().map(|recorder| {
+                let told = describe(
+                    &plan.redactor,
+                    &outgoing,
+                    answered.as_ref(),
+                    began.elapsed(),
+                );
+                (recorder, told)
+            });
             let judged = answered
                 .map_err(PageError::from)
                 .and_then(|answer| self.judge(plan, number, answer));
+            if let Some((recorder, mut told)) = told {
+                (told.page, told.r#try) = (number, tried);
+                told.error = judged
+                    .as_ref()
+                    .err()
+                    .map(|error| error_of(&plan.redactor, error, number));
+                recorder.take_in(told);
+            }
             let error = match judged {
                 Ok(page) => {
                     self.instruments.request("ok", began.elapsed());

@@ -1,0 +1,272 @@
+//! Previews: a few pages of a draft, fetched as a sync would fetch them, with everything that was sent and came back.
+//!
+//! The same engine does it, under the same guard, budget and secrets; only its patience is that of a person.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bus::{Ask, Bus};
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use service::Shutdown;
+use wire::message;
+use wire::preview::{DATASET, KIND, MOST_PAGES, PreviewExchange};
+use wire::run_manifest::{RunEnd, RunOutcome};
+use wire::{
+    PageHeaders, PreviewFetch, PreviewFetched, Progress, RunError, RunManifest, SyncRequest,
+};
+
+use crate::config::Config;
+use crate::exchange::Recorder;
+use crate::retry::Policy;
+use crate::sync_run::{Engine, Outlet};
+
+/// Fetchers that answer previews are one group: each question goes to one of them.
+const GROUP: &str = "fetcher";
+
+/// A person has waited long enough; requests in hand then have the grace below.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// With the patience, a minute in all.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// A wait that is longer is told instead of waited.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of all pages of one draft: a look, not a copy.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What is told of exchanges must fit one message beside the manifest.
+const MOST_TOLD: usize = 384 * 1024;
+
+/// Answers previews until shutdown.
+pub(crate) async fn serve(engine: &Arc<Engine>, bus: &Bus, stop: &Shutdown) {
+    let hasty = Arc::new(hasty(engine));
+    let (answering, stopping) = (bus.clone(), stop.clone());
+    let handler = move |ask: Ask| {
+        let (engine, bus, stop) = (hasty.clone(), answering.clone(), stopping.clone());
+        async move { answer(&engine, &bus, &stop, &ask).await }
+    };
+    let filter = wire::subject::filter::preview_fetches();
+    let at_once = engine.config.previews;
+    bus.serve(&filter, GROUP, at_once, stop.token(), handler)
+        .await;
+}
+
+/// The same engine with the patience of a person.
+fn hasty(engine: &Engine) -> Engine {
+    let mut hasty = engine.clone();
+    hasty.config = Config {
+        retry: Policy {
+            tries: 3,
+            base: Duration::from_millis(300),
+            ceiling: Duration::from_secs(2),
+            longest: LONGEST_WAIT,
+        },
+        longest_wait: LONGEST_WAIT,
+        checkpoint_after: PATIENCE,
+        grace: GRACE,
+        ..engine.config.clone()
+    };
+    hasty
+}
+
+async fn answer(engine: &Engine, bus: &Bus, stop: &Shutdown, ask: &Ask) -> Bytes {
+    let fetched = match message::decode::<PreviewFetch>(&ask.subject, &ask.payload) {
+        Ok(asked) if !message::missing_abilities(&asked).is_empty() => refused(
+            &asked,
+            "preview.too_new",
+            "this fetcher is too old for this preview",
+        ),
+        Ok(asked) if is_over(&asked.deadline, engine.clock.now()) => refused(
+            &asked,
+            "preview.late",
+            "nobody waits for this preview any more",
+        ),
+        Ok(asked) => fetch(engine, bus, stop, asked).await,
+        Err(malformed) => {
+            let asked = PreviewFetch {
+                workspace: ask.workspace.clone(),
+                ..PreviewFetch::default()
+            };
+            refused(&asked, malformed.code, &malformed.message)
+        }
+    };
+    message::encode(&fetched)
+        .map(Bytes::from)
+        .unwrap_or_default()
+}
+
+fn is_over(deadline: &str, now: Timestamp) -> bool {
+    deadline
+        .parse::<Timestamp>()
+        .is_ok_and(|deadline| deadline < now)
+}
+
+async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch) -> PreviewFetched {
+    let Some(sync) = asked.sync.clone() else {
+        return refused(
+            &asked,
+            message::MALFORMED,
+            "a preview without a request means nothing",
+        );
+    };
+    // Whatever the message says: a draft's pages go under a draft's name.
+    let sync = SyncRequest {
+        workspace: asked.workspace.clone(),
+        dataset: DATASET.to_owned(),
+        run: asked.draft.clone(),
+        kind: KIND.to_owned(),
+        max_pages: sync.max_pages.clamp(1, MOST_PAGES),
+        resume: None,
+        ..sync
+    };
+    let life = engine.config.draft_life;
+    let outlet = ToDraft {
+        bus,
+        life,
+        bytes: AtomicU64::new(0),
+        recorder: Arc::default(),
+    };
+    let manifest = match engine.run(&sync, &outlet, stop).await {
+        Ok(manifest) => manifest,
+        Err(unpublished) => {
+            tracing::warn!(
+                page = unpublished.page,
+                reason = unpublished.reason,
+                "a draft's page was not kept"
+            );
+            return refused(&asked, "preview.not_kept", &unpublished.reason);
+        }
+    };
+    let exchanges = bounded(outlet.recorder.exchanges());
+    let mut fetched = PreviewFetched {
+        manifest: Some(settled(manifest, &exchanges)),
+        exchanges,
+        expires_at: later(engine.clock.now(), life).to_string(),
+        identity: asked.identity,
+        workspace: asked.workspace,
+        draft: asked.draft,
+        detected: None,
+    };
+    if let Err(error) = bus.keep_draft(&fetched, life).await {
+        tracing::warn!(%error, "a draft was not kept; it cannot be evaluated again");
+        fetched.expires_at.clear();
+    }
+    fetched
+}
+
+fn later(now: Timestamp, life: Duration) -> Timestamp {
+    SignedDuration::try_from(life)
+        .ok()
+        .and_then(|life| now.checked_add(life).ok())
+        .unwrap_or(now)
+}
+
+/// A draft has no later attempt: what a run would hand back is told as an error.
+fn settled(mut manifest: RunManifest, exchanges: &[PreviewExchange]) -> RunManifest {
+    manifest.next = None;
+    if manifest.outcome != RunOutcome::Checkpoint.as_str() {
+        return manifest;
+    }
+    let last = exchanges.iter().rev().find_map(|one| one.error.as_ref());
+    let waits = manifest.retry_after_ms.map(|wait| wait.div_ceil(1000));
+    let why = match (waits, last) {
+        (Some(seconds), Some(error)) => {
+            format!("{}; the next try would be {seconds} s later", error.message)
+        }
+        (Some(seconds), None) => {
+            format!("the connection's rate is spent; the next request may go in {seconds} s")
+        }
+        (None, Some(error)) => format!("{}; there was no time for another try", error.message),
+        (None, None) => format!(
+            "the API did not send these pages within {} s",
+            PATIENCE.as_secs()
+        ),
+    };
+    manifest.error = Some(RunError {
+        message: why,
+        ..last.cloned().unwrap_or_else(|| RunError {
+            code: "preview.unfinished".to_owned(),
+            ..RunError::default()
+        })
+    });
+    RunOutcome::Failed
+        .as_str()
+        .clone_into(&mut manifest.outcome);
+    RunEnd::Failed.as_str().clone_into(&mut manifest.ended);
+    manifest
+}
+
+/// Lets go of bodies and then of later exchanges until what is left fits a message.
+fn bounded(mut exchanges: Vec<PreviewExchange>) -> Vec<PreviewExchange> {
+    let size = |all: &[PreviewExchange]| serde_json::to_vec(all).map_or(0, |bytes| bytes.len());
+    while size(&exchanges) > MOST_TOLD && exchanges.len() > 1 {
+        exchanges.truncate(exchanges.len() / 2);
+    }
+    exchanges
+}
+
+fn refused(asked: &PreviewFetch, code: &str, reason: &str) -> PreviewFetched {
+    PreviewFetched {
+        workspace: asked.workspace.clone(),
+        draft: asked.draft.clone(),
+        manifest: Some(RunManifest {
+            workspace: asked.workspace.clone(),
+            dataset: DATASET.to_owned(),
+            run: asked.draft.clone(),
+            kind: KIND.to_owned(),
+            outcome: RunOutcome::Failed.into(),
+            ended: RunEnd::Failed.into(),
+            error: Some(RunError {
+                code: code.to_owned(),
+                message: reason.to_owned(),
+                ..RunError::default()
+            }),
+            part: 1,
+            parts: 1,
+            ..RunManifest::default()
+        }),
+        identity: asked.identity.clone(),
+        ..PreviewFetched::default()
+    }
+}
+
+/// Pages to the stream for a while; nobody else is told.
+struct ToDraft<'a> {
+    bus: &'a Bus,
+    life: Duration,
+    bytes: AtomicU64,
+    recorder: Arc<Recorder>,
+}
+
+impl Outlet for ToDraft<'_> {
+    async fn page(
+        &self,
+        workspace: &str,
+        _dataset: &str,
+        headers: PageHeaders,
+        body: Bytes,
+    ) -> Result<bus::PublishedPage, String> {
+        let length = body.len() as u64;
+        if self.bytes.fetch_add(length, Ordering::Relaxed) + length > MOST_BYTES {
+            return Err(format!(
+                "the pages are more than {} MiB together; preview fewer pages",
+                MOST_BYTES / 1024 / 1024
+            ));
+        }
+        self.bus
+            .publish_draft_page(workspace, headers, body, self.life)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    async fn progress(&self, _: Progress) {}
+
+    async fn in_hand(&self) {}
+
+    fn recorder(&self) -> Option<Arc<Recorder>> {
+        Some(self.recorder.clone())
+    }
+}
