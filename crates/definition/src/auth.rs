@@ -1,7 +1,15 @@
+mod login;
+mod oauth2;
+mod put;
+
 use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::name::Name;
+
+pub use login::{Login, LoginRequest, Pair, TokenSource, secret_leaf};
+pub use oauth2::{Algorithm, Assertion, ClientAuth, Grant, OAuth2};
+pub use put::Put;
 
 /// How requests prove who they are. Definitions name secrets and never hold them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -23,11 +31,18 @@ pub enum Auth {
     Header(IndexMap<String, Credential>),
     /// Secrets in query parameters.
     Query(IndexMap<String, Credential>),
+    /// An access token that a token server gives for what is kept here.
+    #[serde(rename = "oauth2")]
+    OAuth2(Box<OAuth2>),
+    /// A session token that the answer to a login request holds.
+    Login(Box<Login>),
 }
 
 impl Auth {
     /// Every kind as it is written.
-    pub const WORDS: &'static [&'static str] = &["none", "basic", "bearer", "header", "query"];
+    pub const WORDS: &'static [&'static str] = &[
+        "none", "basic", "bearer", "header", "query", "oauth2", "login",
+    ];
 
     /// Tells whether this is [`Auth::None`].
     pub fn is_none(&self) -> bool {
@@ -36,30 +51,52 @@ impl Auth {
 
     /// Returns the secrets it needs, each once, in order.
     pub fn secrets(&self) -> Vec<Name> {
-        let mut names: Vec<Name> = Vec::new();
-        let mut add = |name: &Name| {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
+        let all: Vec<&Name> = match self {
+            Self::None => Vec::new(),
+            Self::Basic { username, password } => [username, password]
+                .into_iter()
+                .filter_map(TextOrSecret::secret)
+                .collect(),
+            Self::Bearer(credential) => vec![&credential.secret],
+            Self::Header(credentials) | Self::Query(credentials) => credentials
+                .values()
+                .map(|credential| &credential.secret)
+                .collect(),
+            Self::OAuth2(oauth2) => oauth2.secrets(),
+            Self::Login(login) => return each_once(login.secrets()),
         };
-        match self {
-            Self::None => {}
-            Self::Basic { username, password } => {
-                for part in [username, password] {
-                    if let TextOrSecret::Secret(name) = part {
-                        add(name);
-                    }
-                }
-            }
-            Self::Bearer(credential) => add(&credential.secret),
-            Self::Header(credentials) | Self::Query(credentials) => {
-                credentials
-                    .values()
-                    .for_each(|credential| add(&credential.secret));
-            }
-        }
-        names
+        each_once(all.into_iter().cloned())
     }
+
+    /// Returns the address besides `base_url` that its secrets are sent to, which may be a template.
+    pub fn address(&self) -> Option<&str> {
+        match self {
+            Self::OAuth2(oauth2) => Some(&oauth2.token_url),
+            Self::Login(login) => login.request.url.as_deref(),
+            Self::None
+            | Self::Basic { .. }
+            | Self::Bearer(_)
+            | Self::Header(_)
+            | Self::Query(_) => None,
+        }
+    }
+}
+
+fn each_once(all: impl IntoIterator<Item = Name>) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    for name in all {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// A secret by name and nothing else: `{ secret: name }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// The name of the secret.
+    pub secret: Name,
 }
 
 /// A secret by name, and what is written before it.
@@ -72,13 +109,23 @@ pub struct Credential {
     pub prefix: Option<String>,
 }
 
-/// A part of basic authentication: plain text, or a secret.
+/// A part of what proves who we are: plain text, or a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TextOrSecret {
     /// Written in the definition: `username: api`.
     Text(String),
     /// Kept as a secret: `password: { secret: name }`.
     Secret(Name),
+}
+
+impl TextOrSecret {
+    /// Returns the name of the secret, if it is one.
+    pub fn secret(&self) -> Option<&Name> {
+        match self {
+            Self::Text(_) => None,
+            Self::Secret(name) => Some(name),
+        }
+    }
 }
 
 impl Serialize for TextOrSecret {

@@ -56,14 +56,31 @@ impl Connection {
     /// Returns `scheme://host:port` of the base address, with the port written even where it is
     /// the scheme's own; `None` when a template stands in the way or it is no address.
     pub fn origin(&self) -> Option<String> {
-        let url = url::Url::parse(&self.base_url).ok()?;
-        if self.base_url.contains("{{") || !matches!(url.scheme(), "http" | "https") {
-            return None;
-        }
-        let host = url.host_str()?;
-        let port = url.port_or_known_default()?;
-        Some(format!("{}://{host}:{port}", url.scheme()))
+        origin_of(&self.base_url)
     }
+
+    /// Returns every origin its secrets, and the tokens given for them, may be sent to: the base
+    /// address's first, then the token server's or login's. `None` when one of them is not known.
+    pub fn origins(&self) -> Option<Vec<String>> {
+        let mut origins = vec![self.origin()?];
+        if let Some(address) = self.auth.address() {
+            let origin = origin_of(address)?;
+            if !origins.contains(&origin) {
+                origins.push(origin);
+            }
+        }
+        Some(origins)
+    }
+}
+
+fn origin_of(address: &str) -> Option<String> {
+    let url = url::Url::parse(address).ok()?;
+    if address.contains("{{") || !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    let host = url.host_str()?;
+    let port = url.port_or_known_default()?;
+    Some(format!("{}://{host}:{port}", url.scheme()))
 }
 
 #[expect(

@@ -34,7 +34,10 @@ mod yaml;
 pub mod zone;
 
 pub use aggregation::{Aggregation, MetricType, OverTime};
-pub use auth::{Auth, Credential, TextOrSecret};
+pub use auth::{
+    Algorithm, Assertion, Auth, ClientAuth, Credential, Grant, Login, LoginRequest, OAuth2, Pair,
+    Put, Stored, TextOrSecret, TokenSource, secret_leaf,
+};
 pub use bundle::{
     Bundle, Definition, Kind, Known, Located, MAX_BUNDLE_BYTES, MAX_DEFINITIONS, MAX_PROBLEMS,
     NothingKnown, in_order,

@@ -194,21 +194,49 @@ pub(crate) fn auth() -> Value {
     );
     let credentials =
         json!({ "type": "object", "additionalProperties": credential, "minProperties": 1 });
-    let part =
-        json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, only("secret", &name())] });
-    let basic = json!({
-        "type": "object",
-        "properties": { "username": part, "password": part },
-        "required": ["username", "password"],
-        "additionalProperties": false
-    });
     json!({ "oneOf": [
         words(&Auth::WORDS[..1]),
-        only("basic", &basic),
+        only("basic", &basic()),
         only("bearer", &credential),
         only("header", &credentials),
         only("query", &credentials),
+        only("oauth2", &object(decode::OAUTH2, "An access token from a token server.")),
+        only("login", &object(decode::LOGIN, "A session token from a login request.")),
     ] })
+}
+
+pub(crate) fn basic() -> Value {
+    object(decode::BASIC, "")
+}
+
+/// `{ secret: name }`
+pub(crate) fn stored() -> Value {
+    only("secret", &name())
+}
+
+pub(crate) fn text_or_secret() -> Value {
+    json!({ "anyOf": [{ "type": ["string", "number", "boolean"] }, stored()] })
+}
+
+pub(crate) fn texts_or_secrets() -> Value {
+    json!({ "type": "object", "additionalProperties": text_or_secret() })
+}
+
+/// A list of words, or one text that holds several.
+pub(crate) fn lines() -> Value {
+    json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+}
+
+pub(crate) fn put() -> Value {
+    object(decode::PUT, "")
+}
+
+pub(crate) fn login_request() -> Value {
+    object(decode::LOGIN_REQUEST, "")
+}
+
+pub(crate) fn token_source() -> Value {
+    json!({ "anyOf": [expression(), only("header", &line()), only("cookie", &line())] })
 }
 
 fn pagination_shape() -> Value {

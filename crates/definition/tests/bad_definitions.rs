@@ -586,6 +586,300 @@ fn secrets_are_named_and_never_written() {
     );
 }
 
+fn auth(rest: &str) -> String {
+    connection(&format!("base_url: https://a.example.com\nauth: {rest}"))
+}
+
+#[test]
+fn oauth2_says_what_each_grant_needs() {
+    const URL: &str = "token_url: https://t.example.com/token";
+    let needed =
+        |grant: &str, rest: &str| auth(&format!("{{ oauth2: {{ grant: {grant}, {URL}{rest} }} }}"));
+    for (text, path, says) in [
+        (
+            auth("{ oauth2: {} }"),
+            "auth.oauth2.grant",
+            "`grant` is missing",
+        ),
+        (
+            auth("{ oauth2: {} }"),
+            "auth.oauth2.token_url",
+            "`token_url` is missing",
+        ),
+        (
+            needed("client_credentials", ""),
+            "auth.oauth2.client_id",
+            "needs `client_id`",
+        ),
+        (
+            needed("client_credentials", ", client_id: a"),
+            "auth.oauth2.client_secret",
+            "needs `client_secret`",
+        ),
+        (
+            needed("refresh_token", ""),
+            "auth.oauth2.refresh_token",
+            "needs `refresh_token`",
+        ),
+        (
+            needed("authorization_code", ""),
+            "auth.oauth2.authorize_url",
+            "needs `authorize_url`",
+        ),
+        (needed("jwt_bearer", ""), "auth.oauth2.key", "needs `key`"),
+        (
+            needed(
+                "jwt_bearer",
+                ", key: { secret: k }, client_secret: { secret: s }",
+            ),
+            "auth.oauth2.client_id",
+            "needs `client_id`",
+        ),
+    ] {
+        expect(&text, "definition.required", path, says);
+    }
+    for (rest, path, says) in [
+        (
+            "{ oauth2: { grant: password } }",
+            "auth.oauth2.grant",
+            "known are client_credentials",
+        ),
+        (
+            "{ oauth2: { grant: client_credentials, key: { secret: k } } }",
+            "auth.oauth2.key",
+            "goes with the grant jwt_bearer",
+        ),
+        (
+            "{ oauth2: { grant: jwt_bearer, refresh_token: { secret: k } } }",
+            "auth.oauth2.refresh_token",
+            "goes with the grant refresh_token or authorization_code",
+        ),
+        (
+            "{ oauth2: { grant: jwt_bearer, key: { secret: k }, lifetime: 2d } }",
+            "auth.oauth2.lifetime",
+            "from 1m to 1d",
+        ),
+        (
+            "{ oauth2: { grant: jwt_bearer, key: { secret: k }, algorithm: HS256 } }",
+            "auth.oauth2.algorithm",
+            "known are RS256, ES256",
+        ),
+        (
+            "{ oauth2: { grant: client_credentials, client_secret: sk_live_1 } }",
+            "auth.oauth2.client_secret",
+            "a secret is never written",
+        ),
+        (
+            "{ oauth2: { grant: client_credentials, scopes: [\"\"] } }",
+            "auth.oauth2.scopes[0]",
+            "is no scope",
+        ),
+        (
+            "{ oauth2: { grant: client_credentials, put: { header: A, query: b } } }",
+            "auth.oauth2.put",
+            "expected one of header, query, cookie",
+        ),
+        (
+            "{ oauth2: { grant: client_credentials, put: { query: b, prefix: c } } }",
+            "auth.oauth2.put.prefix",
+            "goes with `header` alone",
+        ),
+        (
+            "{ jwt_bearer: {} }",
+            "auth.jwt_bearer",
+            "is a grant of `oauth2`",
+        ),
+        ("oauth2", "auth", "grant: client_credentials"),
+    ] {
+        expect(&auth(rest), "definition.auth", path, says);
+    }
+    let complete = |rest: &str| {
+        needed(
+            "client_credentials",
+            &format!(", client_id: a, client_secret: {{ secret: s }}, {rest}"),
+        )
+    };
+    for (rest, code, path) in [
+        (
+            "parameters: { client_secret: a }",
+            "definition.auth",
+            "auth.oauth2.parameters.client_secret",
+        ),
+        (
+            "parameters: { api_key: a }",
+            "definition.secret_in_body",
+            "auth.oauth2.parameters.api_key",
+        ),
+        (
+            "parameters: { from: \"{{ window.start }}\" }",
+            "definition.template_unknown",
+            "auth.oauth2.parameters.from",
+        ),
+        (
+            "put: { header: Host }",
+            "definition.header_forbidden",
+            "auth.oauth2.put.header",
+        ),
+        (
+            "put: { cookie: \"a b\" }",
+            "definition.header_name",
+            "auth.oauth2.put.cookie",
+        ),
+    ] {
+        expect(&complete(rest), code, path, "");
+    }
+    for (url, says) in [
+        ("ftp://t.example.com/", "is not allowed"),
+        ("/token", "not an absolute address"),
+        ("https://me:pw@t.example.com/", "user name or password"),
+        ("https://t.example.com/token#x", "fragment"),
+    ] {
+        let text = auth(&format!(
+            "{{ oauth2: {{ grant: client_credentials, token_url: \"{url}\", client_id: a, client_secret: {{ secret: s }} }} }}"
+        ));
+        expect(
+            &text,
+            "definition.url_invalid",
+            "auth.oauth2.token_url",
+            says,
+        );
+    }
+    let secret = auth(
+        "{ oauth2: { grant: authorization_code, token_url: https://t.example.com, authorize_url: https://t.example.com, client_id: { secret: c }, refresh_token: { secret: r } } }",
+    );
+    expect(
+        &secret,
+        "definition.auth",
+        "auth.oauth2.client_id",
+        "text and no secret",
+    );
+}
+
+#[test]
+fn a_login_names_its_secrets_wherever_they_stand() {
+    let request = |rest: &str| {
+        auth(&format!(
+            "{{ login: {{ token: t, request: {{ {rest} }} }} }}"
+        ))
+    };
+    for (text, code, path, says) in [
+        (
+            auth("{ login: {} }"),
+            "definition.required",
+            "auth.login.request",
+            "is missing",
+        ),
+        (
+            auth("{ login: {} }"),
+            "definition.required",
+            "auth.login.token",
+            "is missing",
+        ),
+        (
+            request(""),
+            "definition.auth",
+            "auth.login.request",
+            "expected `path`",
+        ),
+        (
+            request("path: /in, url: https://b.example.com"),
+            "definition.auth",
+            "auth.login.request",
+            "expected `path`",
+        ),
+        (
+            request("path: in"),
+            "definition.path",
+            "auth.login.request.path",
+            "starts with one `/`",
+        ),
+        (
+            request("path: /in, method: PUT"),
+            "definition.method",
+            "auth.login.request.method",
+            "GET and POST",
+        ),
+        (
+            request("path: /in, method: GET, body: { a: 1 }"),
+            "definition.body",
+            "auth.login.request.body",
+            "a GET has no",
+        ),
+        (
+            request("path: /in, body: { a: 1 }, form: { a: b }"),
+            "definition.body",
+            "auth.login.request.form",
+            "exclude",
+        ),
+        (
+            request("path: /in, body: { user: { password: hunter22 } }"),
+            "definition.secret_in_body",
+            "auth.login.request.body.user.password",
+            "***",
+        ),
+        (
+            request("path: /in, body: { user: { secret: Hunter22 } }"),
+            "definition.name_invalid",
+            "auth.login.request.body.user.secret",
+            "the name of a secret",
+        ),
+        (
+            request("path: /in, form: { password: hunter22 }"),
+            "definition.secret_in_body",
+            "auth.login.request.form.password",
+            "***",
+        ),
+        (
+            request("path: /in, query: { api_key: hunter22 }"),
+            "definition.secret_in_url",
+            "auth.login.request.query.api_key",
+            "***",
+        ),
+        (
+            request("path: /in, headers: { Authorization: hunter22 }"),
+            "definition.secret_in_header",
+            "auth.login.request.headers.Authorization",
+            "***",
+        ),
+        (
+            request("path: /in, headers: { Host: { secret: a } }"),
+            "definition.header_forbidden",
+            "auth.login.request.headers.Host",
+            "",
+        ),
+        (
+            request("path: /in, basic: { username: a, password: hunter22 }"),
+            "definition.secret_in_text",
+            "auth.login.request.basic.password",
+            "***",
+        ),
+        (
+            auth("{ login: { request: { path: /in }, token: { header: a, cookie: b } } }"),
+            "definition.auth",
+            "auth.login.token",
+            "expected one of header, cookie",
+        ),
+        (
+            auth("{ login: { request: { path: /in }, token: { header: \"a b\" } } }"),
+            "definition.header_name",
+            "auth.login.token.header",
+            "",
+        ),
+        (
+            auth("{ login: { request: { path: /in }, token: t, lifetime: 10s } }"),
+            "definition.auth",
+            "auth.login.lifetime",
+            "from 1m to 31d",
+        ),
+    ] {
+        let found = expect(&text, code, path, says);
+        assert!(
+            !found.to_string().to_lowercase().contains("hunter"),
+            "{found}"
+        );
+    }
+}
+
 #[test]
 fn schedules_are_checked() {
     for bad in ["-1h", "59s", "32d", "1mo", "0s", "soon", "60", "1.5h"] {
@@ -1031,18 +1325,6 @@ fn what_comes_later_says_so() {
         (
             connection("base_url: https://a.example.com\nvariables: { a: b }"),
             "variables",
-        ),
-        (
-            connection("base_url: https://a.example.com\nauth: { oauth2: {} }"),
-            "auth.oauth2",
-        ),
-        (
-            connection("base_url: https://a.example.com\nauth: { login: {} }"),
-            "auth.login",
-        ),
-        (
-            connection("base_url: https://a.example.com\nauth: { jwt_bearer: {} }"),
-            "auth.jwt_bearer",
         ),
         (metric("keep: 1y"), "keep"),
         (metric("formula: a / b"), "formula"),

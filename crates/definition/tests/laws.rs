@@ -302,6 +302,8 @@ fn definition_value() -> BoxedStrategy<Value> {
         credential().prop_map(|c| json!({ "header": { "X-Key": c } })),
         credential().prop_map(|c| json!({ "query": { "key": c, "other": { "secret": "b" } } })),
         Just(json!({ "basic": { "username": "a", "password": { "secret": "b" } } })),
+        oauth2().prop_map(|oauth2| json!({ "oauth2": oauth2 })),
+        login().prop_map(|login| json!({ "login": login })),
     ];
     let connection = some_of(vec![
         ("title", value(text())),
@@ -326,6 +328,77 @@ fn definition_value() -> BoxedStrategy<Value> {
         )
     });
     prop_oneof![metric, dataset, connection].boxed()
+}
+
+fn put() -> BoxedStrategy<Value> {
+    prop_oneof![
+        Just(json!({ "header": "X-Token", "prefix": "Token " })),
+        Just(json!({ "header": "Authorization", "prefix": "Bearer " })),
+        Just(json!({ "query": "token" })),
+        Just(json!({ "cookie": "sid" })),
+    ]
+    .boxed()
+}
+
+fn oauth2() -> impl Strategy<Value = Value> {
+    let secret = json!({ "secret": "a" });
+    let grant = prop_oneof![
+        Just(json!({ "grant": "client_credentials", "client_id": "i", "client_secret": secret })),
+        Just(json!({ "grant": "refresh_token", "refresh_token": secret })),
+        Just(
+            json!({ "grant": "authorization_code", "client_id": "i", "refresh_token": secret, "authorize_url": "https://a.example.com/yes?prompt=consent" })
+        ),
+        Just(
+            json!({ "grant": "jwt_bearer", "key": secret, "key_id": "k", "algorithm": "ES256", "issuer": "i", "subject": "s", "lifetime": "5m", "claims": { "a": "b" } })
+        ),
+    ];
+    let rest = some_of(vec![
+        (
+            "client_auth",
+            prop::sample::select(vec!["body", "header"])
+                .prop_map(|word| json!(word))
+                .boxed(),
+        ),
+        ("scopes", Just(json!(["a", "b.read"])).boxed()),
+        ("audience", Just(json!("https://a.example.com")).boxed()),
+        ("parameters", Just(json!({ "account": "1" })).boxed()),
+        ("put", put()),
+    ]);
+    (grant, rest).prop_map(|(grant, rest)| {
+        let mut fields = with(rest, grant);
+        fields["token_url"] = json!("https://t.example.com/token");
+        fields
+    })
+}
+
+fn login() -> impl Strategy<Value = Value> {
+    let token = prop_oneof![
+        Just(json!("data.token")),
+        Just(json!({ "header": "X-Token" })),
+        Just(json!({ "cookie": "sid" })),
+    ];
+    let body = prop_oneof![
+        Just(json!({ "body": { "user": [{ "password": { "secret": "b" } }] } })),
+        Just(json!({ "form": { "user": "a", "password": { "secret": "b" } } })),
+        Just(
+            json!({ "basic": { "username": "a", "password": { "secret": "b" } }, "query": { "a": { "secret": "c" } }, "headers": { "X-A": "b" } })
+        ),
+    ];
+    let place = prop_oneof![
+        Just(("path", "/session")),
+        Just(("url", "https://l.example.com/session?a=b"))
+    ];
+    let rest = some_of(vec![
+        ("lifetime", Just(json!("30m")).boxed()),
+        ("put", put()),
+    ]);
+    (token, body, place, rest).prop_map(|(token, body, (key, address), rest)| {
+        let mut request = body;
+        request[key] = json!(address);
+        let mut login = with(rest, json!({ "token": token }));
+        login["request"] = request;
+        login
+    })
 }
 
 fn instant() -> impl Strategy<Value = Timestamp> {

@@ -115,7 +115,7 @@ impl Access {
         let mut headers = HeaderMap::new();
         let mut query = Vec::new();
         match &self.auth {
-            Auth::None => {}
+            Auth::None | Auth::OAuth2(_) | Auth::Login(_) => {}
             Auth::Basic { username, password } => {
                 let (user, password) = (self.text(username, url)?, self.text(password, url)?);
                 let pair = Secret::new(format!("{}:{}", user.expose(), password.expose()));

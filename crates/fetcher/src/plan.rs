@@ -74,6 +74,14 @@ impl Plan {
             zone,
             connection: IndexMap::new(),
         };
+        if let Some(kind) = match &connection.auth {
+            definition::Auth::OAuth2(_) => Some("oauth2"),
+            definition::Auth::Login(_) => Some("login"),
+            _ => None,
+        } {
+            let message = format!("authentication by {kind} is not performed yet");
+            return Err(PageError::Request(message));
+        }
         let template = Template::new(&connection, &asked, &scope)?;
         let access = Access::open(
             &request.workspace,

@@ -264,7 +264,11 @@ async fn users(
 }
 
 fn origins_of(connections: &[Connection]) -> Vec<String> {
-    let mut origins: Vec<String> = connections.iter().filter_map(Connection::origin).collect();
+    let mut origins: Vec<String> = connections
+        .iter()
+        .filter_map(Connection::origins)
+        .flatten()
+        .collect();
     origins.sort();
     origins.dedup();
     origins
@@ -311,7 +315,7 @@ pub(crate) async fn bind(
     connection: &Connection,
 ) -> Result<Option<String>, Problem> {
     let wanted = connection.secrets();
-    let Some(origin) = connection.origin().filter(|_| !wanted.is_empty()) else {
+    let Some(origins) = connection.origins().filter(|_| !wanted.is_empty()) else {
         return Ok(None);
     };
     let known = gateway.store().secrets(workspace).await?;
@@ -320,16 +324,16 @@ pub(crate) async fn bind(
         let Some(secret) = known.iter().find(|secret| secret.name == name.as_str()) else {
             continue;
         };
-        let bound = secret.origins.contains(&origin)
+        let bound = origins.iter().all(|origin| secret.origins.contains(origin))
             || gateway
                 .store()
-                .bind_secret_origin(workspace, &secret.name, secret.version, &origin)
+                .bind_secret_origins(workspace, &secret.name, secret.version, &origins)
                 .await?;
         if !bound {
-            unbound.push(secret.name.clone());
+            unbound.push(secret);
         }
     }
-    Ok(refusal(&unbound, &origin))
+    Ok(refusal(&unbound, &origins))
 }
 
 /// Says what a connection's secrets lack, without changing anything.
@@ -340,17 +344,16 @@ pub(crate) async fn attention(
 ) -> Result<Option<String>, Problem> {
     let known = gateway.store().secrets(workspace).await?;
     let (mut missing, mut unbound) = (Vec::new(), Vec::new());
-    let origin = connection.origin();
+    let origins = connection.origins().unwrap_or_default();
     for name in connection.secrets() {
         match known.iter().find(|secret| secret.name == name.as_str()) {
             None => missing.push(name.to_string()),
             Some(secret) => {
-                let elsewhere = !secret.origins.is_empty()
-                    && origin
-                        .as_ref()
-                        .is_some_and(|origin| !secret.origins.contains(origin));
-                if elsewhere {
-                    unbound.push(secret.name.clone());
+                let elsewhere = origins
+                    .iter()
+                    .any(|origin| !secret.origins.contains(origin));
+                if !secret.origins.is_empty() && elsewhere {
+                    unbound.push(secret);
                 }
             }
         }
@@ -364,15 +367,27 @@ pub(crate) async fn attention(
             set.collect::<Vec<_>>().join(" and ")
         )));
     }
-    Ok(origin.and_then(|origin| refusal(&unbound, &origin)))
+    Ok(refusal(&unbound, &origins))
 }
 
-fn refusal(unbound: &[String], origin: &str) -> Option<String> {
+fn refusal(unbound: &[&SecretInfo], origins: &[String]) -> Option<String> {
+    let is_closed = |origin: &&String| {
+        unbound
+            .iter()
+            .any(|secret| !secret.origins.contains(origin))
+    };
+    let closed: Vec<&str> = origins
+        .iter()
+        .filter(is_closed)
+        .map(String::as_str)
+        .collect();
     (!unbound.is_empty()).then(|| {
+        let names = unbound.iter().map(|secret| format!("`{}`", secret.name));
         format!(
-            "the secret {} was given for another address than {origin} and is not sent there; set it \
+            "the secret {} was given for another address than {} and is not sent there; set it \
              again with `tidemark secret set`",
-            unbound.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            names.collect::<Vec<_>>().join(", "),
+            closed.join(" and "),
         )
     })
 }

@@ -196,17 +196,17 @@ async fn secrets(
         );
         return Ok(Err(refused("secret.missing", &text, Some(&text))));
     }
-    let origin = connection.origin();
+    let origins = connection.origins();
     let mut secrets = Vec::with_capacity(found.len());
     for mut secret in found {
-        // A value kept before any connection used it is bound to the first origin that does.
+        // A value kept before any connection used it is bound to the origins of the first that does.
         if secret.origins.is_empty()
-            && let Some(origin) = &origin
+            && let Some(origins) = &origins
             && store
-                .bind_secret_origin(&run.workspace, &secret.name, secret.version, origin)
+                .bind_secret_origins(&run.workspace, &secret.name, secret.version, origins)
                 .await?
         {
-            secret.origins = vec![origin.clone()];
+            secret.origins.clone_from(origins);
         }
         secrets.push(wire::SealedSecret {
             name: secret.name,

@@ -121,14 +121,14 @@ impl Store {
             .collect()
     }
 
-    /// Binds a secret that was sealed without origins to its first origin, once. True when `origin`
-    /// is (now or already) the one it is bound to.
-    pub async fn bind_secret_origin(
+    /// Binds a secret that was sealed without origins to those of its first use, once. True when all
+    /// of `wanted` are (now or already) among those it is bound to.
+    pub async fn bind_secret_origins(
         &self,
         ws: &str,
         name: &str,
         version: i64,
-        origin: &str,
+        wanted: &[String],
     ) -> Result<bool> {
         let step = "bind a secret";
         let mut tx = self.database.begin(step).await?;
@@ -139,9 +139,9 @@ impl Store {
         };
         let bound = origins(&row, 0)?;
         if !bound.is_empty() {
-            return Ok(bound.iter().any(|bound| bound == origin));
+            return Ok(wanted.iter().all(|origin| bound.contains(origin)));
         }
-        let text = serde_json::Value::from(vec![origin]).to_string();
+        let text = serde_json::Value::from(wanted.to_vec()).to_string();
         let sql = "UPDATE secrets SET origins = $3 WHERE workspace = $1 AND name = $2";
         tx.run(step, sql, values![ws, name, text]).await?;
         tx.commit(step).await?;

@@ -1,11 +1,10 @@
 use indexmap::IndexMap;
 
+use super::auth::auth;
 use super::{Decoder, Fields, Key, Place, TITLE, TextRule};
-use crate::auth::{Auth, Credential, TextOrSecret};
 use crate::connection::{Connection, RateLimit};
 use crate::name::Name;
 use crate::node::Content;
-use crate::problem::{nearest, quoted};
 use crate::schema;
 use crate::span::{Span, SpanUnit};
 
@@ -52,19 +51,6 @@ pub(crate) const RATE_LIMIT: &[Key] = &[
         schema::integer(1, 256)
     }),
 ];
-
-pub(crate) const CREDENTIAL: &[Key] = &[
-    Key::required("secret", "the name of the secret", schema::name),
-    Key::optional("prefix", "what comes before its value", schema::line),
-];
-
-const BASIC: &[Key] = &[
-    Key::required("username", "text or { secret: name }", schema::anything),
-    Key::required("password", "text or { secret: name }", schema::anything),
-];
-
-/// Kinds of authentication that come later.
-const LATER: &[&str] = &["oauth2", "login", "jwt_bearer"];
 
 pub(crate) fn connection(decoder: &mut Decoder, place: &Place<'_>) -> Option<Connection> {
     let fields = decoder.object(place, CONNECTION, "a connection")?;
@@ -163,160 +149,4 @@ fn rate_limit(decoder: &mut Decoder, place: &Place<'_>) -> Option<RateLimit> {
             .get("concurrency")
             .and_then(|p| decoder.small(&p, 1, 256, "definition.rate_limit")),
     })
-}
-
-fn auth(decoder: &mut Decoder, place: &Place<'_>) -> Option<Auth> {
-    let hint = || format!("known are {}", Auth::WORDS.join(", "));
-    let (kind, inner) = match &place.node.content {
-        Content::Text(word) if word == "none" => return Some(Auth::None),
-        Content::Text(word) if Auth::WORDS.contains(&word.as_str()) => {
-            let message = format!("`{word}` needs its secrets, such as {}", example(word));
-            decoder.problem(place, "definition.auth", message);
-            return None;
-        }
-        Content::Map(entries) if entries.len() == 1 => {
-            let path = crate::node::join(&place.path, &entries[0].key);
-            (
-                entries[0].key.as_str(),
-                Place {
-                    node: &entries[0].value,
-                    path,
-                },
-            )
-        }
-        // Never repeat a text here: people paste secrets.
-        _ => {
-            decoder
-                .problem(
-                    place,
-                    "definition.auth",
-                    "expected `none` or one kind of authentication",
-                )
-                .hint = Some(hint());
-            return None;
-        }
-    };
-    match kind {
-        "none" => Some(Auth::None),
-        "basic" => {
-            let fields = decoder.object(&inner, BASIC, "{ username, password }")?;
-            let username = fields
-                .get("username")
-                .and_then(|p| text_or_secret(decoder, &p));
-            let password = fields
-                .get("password")
-                .and_then(|p| text_or_secret(decoder, &p));
-            Some(Auth::Basic {
-                username: username?,
-                password: password?,
-            })
-        }
-        "bearer" => credential(decoder, &inner).map(Auth::Bearer),
-        "header" => Some(Auth::Header(credentials(decoder, &inner, "header"))),
-        "query" => Some(Auth::Query(credentials(decoder, &inner, "query"))),
-        later if LATER.contains(&later) => {
-            decoder.not_yet(&inner, &format!("authentication by `{later}`"));
-            None
-        }
-        other => {
-            let problem = decoder.problem(
-                &inner,
-                "definition.auth",
-                format!("{} is no kind of authentication", quoted(other)),
-            );
-            problem.hint = Some(
-                nearest(other, Auth::WORDS.iter().copied())
-                    .map_or_else(hint, |near| format!("did you mean `{near}`?")),
-            );
-            None
-        }
-    }
-}
-
-fn example(kind: &str) -> &'static str {
-    match kind {
-        "basic" => "{ basic: { username: me, password: { secret: name } } }",
-        "bearer" => "{ bearer: { secret: name } }",
-        "header" => "{ header: { X-Api-Key: { secret: name } } }",
-        _ => "{ query: { api_key: { secret: name } } }",
-    }
-}
-
-fn credentials(
-    decoder: &mut Decoder,
-    place: &Place<'_>,
-    kind: &str,
-) -> IndexMap<String, Credential> {
-    let Some(fields) = decoder.map(place, "names and their secrets") else {
-        return IndexMap::new();
-    };
-    let found: IndexMap<_, _> = fields
-        .each()
-        .filter_map(|(entry, place)| Some((entry.key.clone(), credential(decoder, &place)?)))
-        .collect();
-    if fields.each().next().is_none() {
-        decoder.problem(
-            place,
-            "definition.auth",
-            format!("needs at least one secret, such as {}", example(kind)),
-        );
-    }
-    found
-}
-
-fn credential(decoder: &mut Decoder, place: &Place<'_>) -> Option<Credential> {
-    if let Content::Text(_) = &place.node.content {
-        decoder
-            .problem(
-                place,
-                "definition.auth",
-                "expected { secret: name }; a secret is never written in a definition",
-            )
-            .hint = Some("store it with `tidemark secret set NAME` and name it here".to_owned());
-        return None;
-    }
-    let fields = decoder.object(place, CREDENTIAL, "{ secret: name }")?;
-    let secret = fields.get("secret").and_then(|p| decoder.name_unshown(&p));
-    let prefix = fields
-        .get("prefix")
-        .and_then(|p| decoder.text(&p, TextRule::Line(100)));
-    Some(Credential {
-        secret: secret?,
-        prefix,
-    })
-}
-
-fn text_or_secret(decoder: &mut Decoder, place: &Place<'_>) -> Option<TextOrSecret> {
-    match &place.node.content {
-        Content::Map(_) => credential_without_prefix(decoder, place).map(TextOrSecret::Secret),
-        _ => decoder
-            .scalar(place, TextRule::Line(1000))
-            .map(TextOrSecret::Text),
-    }
-}
-
-fn credential_without_prefix(decoder: &mut Decoder, place: &Place<'_>) -> Option<Name> {
-    let fields = decoder.object(place, &CREDENTIAL[..1], "{ secret: name }")?;
-    fields.get("secret").and_then(|p| decoder.name_unshown(&p))
-}
-
-impl Decoder {
-    /// Reads the name of a secret; a wrong one is not shown, since it may be the secret itself.
-    fn name_unshown(&mut self, place: &Place<'_>) -> Option<Name> {
-        let name = match &place.node.content {
-            Content::Text(text) => Name::parse(text).ok(),
-            _ => None,
-        };
-        if name.is_none() {
-            self.problem(
-                place,
-                "definition.name_invalid",
-                "expected the name of a secret: lower-case letters, digits and `_`",
-            )
-            .hint = Some(
-                "store the value with `tidemark secret set NAME` and write NAME here".to_owned(),
-            );
-        }
-        name
-    }
 }

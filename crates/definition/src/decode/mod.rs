@@ -3,6 +3,7 @@
 //! Each noun has a table of its keys; the decoder refuses others, and the JSON Schema and its
 //! descriptions are made from the same table, so the three cannot drift.
 
+mod auth;
 mod connection;
 mod metric;
 mod request;
@@ -15,7 +16,8 @@ use crate::node::{self, Content, Entry, Node};
 use crate::problem::{Problem, is_unsafe_character, nearest, quoted};
 use crate::span::Span;
 
-pub(crate) use connection::{CONNECTION, CREDENTIAL, RATE_LIMIT, connection};
+pub(crate) use auth::{BASIC, CREDENTIAL, LOGIN, LOGIN_REQUEST, OAUTH2, PUT};
+pub(crate) use connection::{CONNECTION, RATE_LIMIT, connection};
 pub(crate) use metric::{DATASET, FORMAT, METRIC, SCHEDULE, WINDOW, dataset, metric, window};
 pub(crate) use request::{CURSOR, NEXT_URL, OFFSET, PAGE, REQUEST, RESPONSE, request};
 pub(crate) use selection::{DATE, SELECT, VALUE};

@@ -212,7 +212,7 @@ pub(crate) fn request(decoder: &mut Decoder, place: &Place<'_>) -> Option<Reques
     })
 }
 
-fn method(decoder: &mut Decoder, place: &Place<'_>) -> Option<Method> {
+pub(super) fn method(decoder: &mut Decoder, place: &Place<'_>) -> Option<Method> {
     let text = match &place.node.content {
         Content::Text(text) => text.as_str(),
         _ => "",
@@ -249,7 +249,7 @@ fn query(decoder: &mut Decoder, place: &Place<'_>) -> IndexMap<String, QueryValu
     query
 }
 
-fn body(decoder: &mut Decoder, place: &Place<'_>) -> Option<Value> {
+pub(super) fn body(decoder: &mut Decoder, place: &Place<'_>) -> Option<Value> {
     match &place.node.content {
         Content::Map(_) | Content::List(_) => Some(decoder.json(place)),
         Content::Text(text) if text.len() > Request::MAX_BODY_BYTES => {

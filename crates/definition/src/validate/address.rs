@@ -5,10 +5,16 @@ use crate::problem::{Problem, quoted};
 use crate::request::Request;
 use crate::template;
 
-/// Checks the address that every request path is below.
-pub(super) fn check_base_url(text: &str, problems: &mut Vec<Problem>) {
-    const PATH: &str = "base_url";
-    let mut problem = |code, message: String| problems.push(Problem::new(code, PATH, message));
+/// Whether an address may hold a query.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Query {
+    Allowed,
+    Refused,
+}
+
+/// Checks an absolute address such as the one that every request path is below.
+pub(super) fn check_address(text: &str, path: &str, query: Query, problems: &mut Vec<Problem>) {
+    let mut problem = |code, message: String| problems.push(Problem::new(code, path, message));
     if text.is_empty() {
         return problem(
             "definition.url_invalid",
@@ -24,7 +30,7 @@ pub(super) fn check_base_url(text: &str, problems: &mut Vec<Problem>) {
     if template::is_template(text) {
         match template::check(text) {
             Ok(_) => problem("definition.template_unknown", "an address has no dates to put in; known here are the connection's variables, which are not supported yet".to_owned()),
-            Err(error) => problems.push(templated(PATH, error)),
+            Err(error) => problems.push(templated(path, error)),
         }
         return;
     }
@@ -46,15 +52,21 @@ pub(super) fn check_base_url(text: &str, problems: &mut Vec<Problem>) {
             "holds a user name or password, which belongs under `auth`".to_owned(),
         );
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        match url
-            .query_pairs()
-            .find(|(name, value)| secrets::is_secret_parameter(name, value))
-        {
-            Some((name, _)) => problems.push(secrets::in_url(PATH, &name)),
+    let secret = url
+        .query_pairs()
+        .find(|(name, value)| secrets::is_secret_parameter(name, value));
+    let refused = query == Query::Refused && url.query().is_some();
+    if secret.is_some() || refused || url.fragment().is_some() {
+        match secret {
+            Some((name, _)) => problems.push(secrets::in_url(path, &name)),
             None => problem(
                 "definition.url_invalid",
-                "holds a query or fragment; parameters belong under `request.query`".to_owned(),
+                if path == "base_url" {
+                    "holds a query or fragment; parameters belong under `request.query`"
+                } else {
+                    "holds a fragment, which is never sent"
+                }
+                .to_owned(),
             ),
         }
         return;
@@ -63,7 +75,7 @@ pub(super) fn check_base_url(text: &str, problems: &mut Vec<Problem>) {
     if canonical != text && canonical.strip_suffix('/') != Some(text) {
         let hint = format!("write {}", quoted(canonical.trim_end_matches('/')));
         problems.push(
-            Problem::new("definition.url_invalid", PATH, "is not in its plain form").hint(hint),
+            Problem::new("definition.url_invalid", path, "is not in its plain form").hint(hint),
         );
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn check(headers: &IndexMap<String, String>, path: &str, problems: &m
 /// Checks the name of one header.
 pub(super) fn check_name(name: &str, path: &str, problems: &mut Vec<Problem>) {
     let lower = name.to_ascii_lowercase();
-    if name.is_empty() || name.len() > 200 || !name.bytes().all(is_token) {
+    if !is_name(name) {
         problems.push(Problem::new(
             "definition.header_name",
             path,
@@ -78,6 +78,11 @@ pub(super) fn check_name(name: &str, path: &str, problems: &mut Vec<Problem>) {
             format!("the header {} is set by Tidemark alone", quoted(name)),
         ));
     }
+}
+
+/// Tells whether a text may be a header's name.
+pub(super) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 200 && name.bytes().all(is_token)
 }
 
 /// Tells whether a text may be a header's value.

@@ -1,6 +1,7 @@
 //! What the types cannot say: addresses, headers, templates, references, and what fits together.
 
 mod address;
+mod auth;
 mod graphql;
 mod headers;
 mod metric;
@@ -9,7 +10,6 @@ mod secrets;
 
 use std::collections::HashMap;
 
-use crate::auth::{Auth, Credential, TextOrSecret};
 use crate::bundle::{Bundle, Definition, Kind, Known, Located};
 use crate::connection::Connection;
 use crate::dataset::Dataset;
@@ -145,7 +145,12 @@ fn suggest(problem: Problem, name: &str, names: &[&str]) -> Problem {
 fn check_connection(connection: &Connection, problems: &mut Vec<Problem>) {
     // A connector gives the address; that it did is checked where the catalogue is known.
     if connection.connector.is_none() || !connection.base_url.is_empty() {
-        address::check_base_url(&connection.base_url, problems);
+        address::check_address(
+            &connection.base_url,
+            "base_url",
+            address::Query::Refused,
+            problems,
+        );
     }
     headers::check(&connection.headers, "headers", problems);
     for (name, text) in &connection.headers {
@@ -153,49 +158,7 @@ fn check_connection(connection: &Connection, problems: &mut Vec<Problem>) {
             problems.push(templated(&join("headers", name), error));
         }
     }
-    let mut credentials = |kind: &str, all: &indexmap::IndexMap<String, Credential>| {
-        for (name, credential) in all {
-            let path = join(&format!("auth.{kind}"), name);
-            if kind == "header" {
-                headers::check_name(name, &path, problems);
-            } else if name.trim().is_empty() {
-                problems.push(Problem::new(
-                    "definition.auth",
-                    path.clone(),
-                    "a parameter name is needed, this one is empty",
-                ));
-            }
-            check_prefix(credential, &path, problems);
-        }
-    };
-    match &connection.auth {
-        Auth::Header(all) => credentials("header", all),
-        Auth::Query(all) => credentials("query", all),
-        Auth::Bearer(credential) => check_prefix(credential, "auth.bearer", problems),
-        Auth::Basic {
-            password: TextOrSecret::Text(text),
-            ..
-        } if secrets::is_probably_secret(text) => {
-            let message = "a password is written in the definition, shown here as ***";
-            problems.push(
-                Problem::new("definition.secret_in_text", "auth.basic.password", message)
-                    .hint(secrets::CURE),
-            );
-        }
-        Auth::Basic { .. } | Auth::None => {}
-    }
-}
-
-fn check_prefix(credential: &Credential, path: &str, problems: &mut Vec<Problem>) {
-    if let Some(prefix) = &credential.prefix
-        && !headers::is_value(prefix)
-    {
-        problems.push(Problem::new(
-            "definition.header_value",
-            format!("{path}.prefix"),
-            "the prefix holds characters that no header may hold",
-        ));
-    }
+    auth::check(&connection.auth, problems);
 }
 
 fn check_dataset(dataset: &Dataset, problems: &mut Vec<Problem>) {

@@ -132,7 +132,7 @@ fn check_body(request: &Request, problems: &mut Vec<Problem>) {
                     .as_str()
                     .is_some_and(|text| secrets::is_secret_parameter(name, text))
                 {
-                    problems.push(in_body(&join("request.body", name), name));
+                    problems.push(secrets::in_body(&join("request.body", name), name));
                 }
             }
         }
@@ -140,7 +140,7 @@ fn check_body(request: &Request, problems: &mut Vec<Problem>) {
     for (name, text) in request.form.iter().flatten() {
         bytes += name.len() + text.len() + 2;
         if secrets::is_secret_parameter(name, text) {
-            problems.push(in_body(&join("request.form", name), name));
+            problems.push(secrets::in_body(&join("request.form", name), name));
         }
         if name == "query" && graphql::changes(text) {
             problems.push(mutation("request.form.query"));
@@ -154,16 +154,6 @@ fn check_body(request: &Request, problems: &mut Vec<Problem>) {
             message,
         ));
     }
-}
-
-fn in_body(path: &str, name: &str) -> Problem {
-    let shown = quoted(&format!("{name}: ***"));
-    Problem::new(
-        "definition.secret_in_body",
-        path,
-        format!("a secret is written in the body: {shown}"),
-    )
-    .hint(secrets::CURE)
 }
 
 fn check_pagination(request: &Request, problems: &mut Vec<Problem>) {

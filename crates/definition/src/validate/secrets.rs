@@ -68,6 +68,17 @@ pub(super) fn in_url(path: &str, name: &str) -> Problem {
     .hint(CURE)
 }
 
+/// The problem of a secret in a body; its value is never shown.
+pub(super) fn in_body(path: &str, name: &str) -> Problem {
+    let shown = crate::problem::quoted(&format!("{name}: ***"));
+    Problem::new(
+        "definition.secret_in_body",
+        path,
+        format!("a secret is written in the body: {shown}"),
+    )
+    .hint(CURE)
+}
+
 fn plain(name: &str) -> String {
     name.chars()
         .filter(|c| !matches!(c, '-' | '_' | '.' | ' '))

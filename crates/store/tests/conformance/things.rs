@@ -188,14 +188,18 @@ async fn a_secret_without_origins_is_bound_once(store: &Store) {
         .put_secret(WS, "me", &secret("key", 1, "s", &[]))
         .await
         .unwrap();
-    let bind = |version, origin: &'static str| store.bind_secret_origin(WS, "key", version, origin);
+    let bind = async |version, origins: &str| {
+        let wanted: Vec<String> = origins.split(' ').map(str::to_owned).collect();
+        store.bind_secret_origins(WS, "key", version, &wanted).await
+    };
     assert!(!bind(2, "https://a:443").await.unwrap(), "another version");
-    assert!(bind(1, "https://a:443").await.unwrap());
-    assert!(bind(1, "https://a:443").await.unwrap(), "again is fine");
+    assert!(bind(1, "https://a:443 https://t:443").await.unwrap());
+    assert!(bind(1, "https://t:443").await.unwrap(), "again is fine");
     assert!(!bind(1, "https://b:443").await.unwrap());
+    assert!(!bind(1, "https://a:443 https://b:443").await.unwrap());
     assert_eq!(
         store.secrets(WS).await.unwrap()[0].origins,
-        ["https://a:443"]
+        ["https://a:443", "https://t:443"]
     );
 }
 
