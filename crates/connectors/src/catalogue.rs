@@ -111,7 +111,8 @@ fn read(name: &'static str, text: &str) -> Result<Connector, CatalogueError> {
 }
 
 impl Connector {
-    /// Gives `connection` what it leaves out: address, authentication, headers and rate limit.
+    /// Gives `connection` what it leaves out: address, authentication, headers, rate limit, and how
+    /// errors are told.
     pub fn fill(&self, connection: &mut Connection) {
         let known = &self.connection;
         if connection.base_url.is_empty() {
@@ -123,6 +124,12 @@ impl Connector {
         if connection.rate_limit.is_none() {
             connection.rate_limit.clone_from(&known.rate_limit);
         }
+        for (name, variable) in &known.variables {
+            if !connection.variables.contains_key(name) {
+                connection.variables.insert(name.clone(), variable.clone());
+            }
+        }
+        connection.conditions = connection.conditions.or(&known.conditions);
         for (name, value) in &known.headers {
             if !connection
                 .headers

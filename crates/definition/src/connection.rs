@@ -1,9 +1,14 @@
 use indexmap::IndexMap;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::auth::Auth;
+use crate::conditions::Conditions;
 use crate::name::Name;
+use crate::request::Request;
 use crate::span::Span;
+use crate::template::{self, Scope};
+use crate::variable::{LookUp, Variable};
 
 /// One remote API: its address, credentials and limits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,6 +35,12 @@ pub struct Connection {
     /// What all fetchers together may send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// What templates know as `connection.NAME`.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub variables: IndexMap<Name, Variable>,
+    /// How an answer of 200 says that it is an error, unless a request says otherwise.
+    #[serde(flatten)]
+    pub conditions: Conditions,
     /// Whether its datasets rest.
     #[serde(skip_serializing_if = "is_false")]
     pub paused: bool,
@@ -53,10 +64,42 @@ impl Connection {
         self.auth.secrets()
     }
 
+    /// Returns its constant variables.
+    pub fn constants(&self) -> IndexMap<String, Value> {
+        let constant = |(name, variable): (&Name, &Variable)| match variable {
+            Variable::Constant(value) => Some((name.to_string(), value.clone())),
+            Variable::LookedUp(_) => None,
+        };
+        self.variables.iter().filter_map(constant).collect()
+    }
+
+    /// Returns those variables that are looked up and that `request` uses, in their order.
+    pub fn looked_up(&self, request: &Request) -> Vec<(&Name, &LookUp)> {
+        let used = template::connection_variables_of(request);
+        let mut found = Vec::new();
+        for (name, variable) in &self.variables {
+            if let Variable::LookedUp(look_up) = variable
+                && used.iter().any(|used| used == name.as_str())
+            {
+                found.push((name, look_up));
+            }
+        }
+        found
+    }
+
+    /// Returns the base address with its constants put in; `None` where they do not fit.
+    pub fn address(&self) -> Option<String> {
+        let scope = Scope {
+            connection: self.constants(),
+            ..Scope::empty()
+        };
+        template::render(&self.base_url, &scope).ok()
+    }
+
     /// Returns `scheme://host:port` of the base address, with the port written even where it is
-    /// the scheme's own; `None` when a template stands in the way or it is no address.
+    /// the scheme's own; `None` when it is no address.
     pub fn origin(&self) -> Option<String> {
-        origin_of(&self.base_url)
+        origin_of(&self.address()?)
     }
 
     /// Returns every origin its secrets, and the tokens given for them, may be sent to: the base

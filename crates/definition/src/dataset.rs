@@ -4,6 +4,7 @@ use serde::Serialize;
 use crate::connection::is_false;
 use crate::fetch::Fetch;
 use crate::name::Name;
+use crate::parent::Parent;
 use crate::request::Request;
 use crate::schedule::Schedule;
 use crate::selection::{DateSelect, Records};
@@ -45,6 +46,9 @@ pub struct Dataset {
     /// The key of metrics that select none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The dataset for each of whose records it asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Whether it rests.
     #[serde(skip_serializing_if = "is_false")]
     pub paused: bool,
@@ -58,6 +62,7 @@ impl Dataset {
             &self.request,
             self.window,
             self.timezone.as_deref(),
+            self.parent.as_ref(),
         )
     }
 

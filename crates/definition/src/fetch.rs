@@ -3,6 +3,7 @@ use serde_json::Value;
 
 use crate::decode::{self, Key};
 use crate::name::Name;
+use crate::parent::Parent;
 use crate::problem::Problem;
 use crate::request::Request;
 use crate::schema;
@@ -21,6 +22,9 @@ pub struct Fetch {
     /// The zone of the dates in templates; only where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// The dataset for each of whose records it is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 const FETCH: &[Key] = &[
@@ -28,6 +32,7 @@ const FETCH: &[Key] = &[
     Key::required("request", "what is asked", schema::request),
     Key::optional("window", "the dates that are asked for", schema::window),
     Key::optional("zone", "the zone of dates in templates", schema::line),
+    Key::optional("parent", "the dataset it is asked for", schema::parent),
 ];
 
 impl Fetch {
@@ -36,6 +41,7 @@ impl Fetch {
         request: &Request,
         window: Option<Window>,
         zone: Option<&str>,
+        parent: Option<&Parent>,
     ) -> Self {
         let dated = crate::template::uses_of_request(request).is_dated();
         Self {
@@ -43,6 +49,7 @@ impl Fetch {
             request: request.clone(),
             window,
             zone: dated.then(|| zone.unwrap_or("UTC").to_owned()),
+            parent: parent.cloned(),
         }
     }
 
@@ -69,6 +76,9 @@ impl Fetch {
                     .get("window")
                     .and_then(|p| decode::window(decoder, &p)),
                 zone: fields.get("zone").and_then(|p| decoder.zone(&p)),
+                parent: fields
+                    .get("parent")
+                    .and_then(|p| decode::parent(decoder, &p)),
             })
         })
     }

@@ -6,6 +6,7 @@
 mod aggregation;
 mod auth;
 mod bundle;
+mod conditions;
 mod connection;
 mod dataset;
 mod decode;
@@ -16,6 +17,7 @@ mod metric;
 mod name;
 mod node;
 mod pagination;
+mod parent;
 mod problem;
 mod read;
 mod request;
@@ -26,6 +28,7 @@ mod span;
 /// Placeholders in requests: checked strictly, rendered within bounds.
 pub mod template;
 mod validate;
+mod variable;
 /// The dates a run asks for.
 pub mod window;
 mod words;
@@ -42,6 +45,7 @@ pub use bundle::{
     Bundle, Definition, Kind, Known, Located, MAX_BUNDLE_BYTES, MAX_DEFINITIONS, MAX_PROBLEMS,
     NothingKnown, in_order,
 };
+pub use conditions::Conditions;
 pub use connection::{Connection, RateLimit};
 pub use dataset::Dataset;
 pub use fetch::Fetch;
@@ -52,6 +56,7 @@ pub use name::{
     ConnectionName, DatasetName, DimensionName, MetricName, Name, NameError, SecretName,
 };
 pub use pagination::{Cursor, NextUrl, Offset, PageNumber, Pagination, Placement};
+pub use parent::Parent;
 pub use problem::{Problem, Severity};
 pub use read::{parse, read};
 pub use request::{Method, QueryValue, Request, ResponseFormat};
@@ -62,4 +67,5 @@ pub use selection::{
     ValueSelect,
 };
 pub use span::{Span, SpanError, SpanUnit};
+pub use variable::{LookUp, Variable};
 pub use window::{Interval, Window};

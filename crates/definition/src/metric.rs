@@ -150,6 +150,7 @@ impl Metric {
                 request,
                 self.window,
                 self.timezone.as_deref(),
+                None,
             )),
             _ => dataset.map(Dataset::fetch),
         }

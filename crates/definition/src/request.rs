@@ -2,6 +2,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::conditions::Conditions;
 use crate::pagination::Pagination;
 use crate::words::words;
 
@@ -35,6 +36,9 @@ pub struct Request {
     /// After this many pages a run is truncated, and marked so.
     #[serde(skip_serializing_if = "is_default_max_pages")]
     pub max_pages: u32,
+    /// How an answer of 200 says that it is an error.
+    #[serde(flatten)]
+    pub conditions: Conditions,
 }
 
 impl Request {
@@ -62,6 +66,7 @@ impl Default for Request {
             response: ResponseFormat::Json,
             pagination: Pagination::None,
             max_pages: Self::DEFAULT_MAX_PAGES,
+            conditions: Conditions::default(),
         }
     }
 }

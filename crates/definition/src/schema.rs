@@ -6,6 +6,7 @@ use crate::metric::WEEKDAYS;
 use crate::name::Name;
 use crate::pagination::Pagination;
 use crate::request::ResponseFormat;
+use crate::variable::Variable;
 
 /// Returns the JSON Schema (2020-12) of one document of a bundle, for editors.
 ///
@@ -161,6 +162,18 @@ pub(crate) fn rate_limit() -> Value {
 
 pub(crate) fn format() -> Value {
     object(decode::FORMAT, "")
+}
+
+pub(crate) fn parent() -> Value {
+    object(decode::PARENT, "")
+}
+
+pub(crate) fn variables() -> Value {
+    let one = json!({ "anyOf": [
+        { "type": ["string", "number", "boolean"] },
+        object(decode::LOOK_UP, "Asked of the API once, and again when it answers 404."),
+    ] });
+    json!({ "type": "object", "propertyNames": name(), "additionalProperties": one, "maxProperties": Variable::MOST })
 }
 
 pub(crate) fn response() -> Value {

@@ -1,20 +1,22 @@
-use std::fmt;
-use std::sync::Arc;
+mod moment;
+mod texts;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
+use jiff::ToSpan;
 use jiff::tz::TimeZone;
-use jiff::{ToSpan, Zoned};
-use minijinja::value::{Object, ObjectRepr, Value as Jinja, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
-use serde_json::Value;
+use minijinja::value::{Value as Jinja, ValueKind};
+use minijinja::{Environment, Error, ErrorKind};
+use serde_json::{Map, Value};
 
-use crate::node;
-use crate::pagination::Placement;
 use crate::problem::{nearest, quoted};
-use crate::request::{QueryValue, Request};
-use crate::span::Span;
 use crate::window::Interval;
+
+pub use moment::FILTERS;
+use moment::{Moment, environment, text_of};
+pub(crate) use texts::{
+    MAX_TEMPLATES, connection_variables_of, path_placeholder, texts_of_request, uses_of_request,
+};
 
 /// What a template can see when it is rendered.
 #[derive(Clone, Debug)]
@@ -25,8 +27,10 @@ pub struct Scope {
     pub now: Timestamp,
     /// The zone that dates are written in.
     pub zone: TimeZone,
-    /// `connection.*`: the constants of the connection.
+    /// `connection.*`: the variables of the connection.
     pub connection: IndexMap<String, Value>,
+    /// `parent.*`: the record of the parent dataset that the request is made for.
+    pub parent: Option<Value>,
 }
 
 /// What a template uses.
@@ -38,6 +42,8 @@ pub struct Uses {
     pub now: bool,
     /// `connection.*`
     pub connection: bool,
+    /// `parent.*`
+    pub parent: bool,
 }
 
 impl Uses {
@@ -53,6 +59,7 @@ impl Uses {
             window: self.window || other.window,
             now: self.now || other.now,
             connection: self.connection || other.connection,
+            parent: self.parent || other.parent,
         }
     }
 }
@@ -80,12 +87,14 @@ impl TemplateError {
 }
 
 /// The variables of a request.
-pub const VARIABLES: &[&str] = &["window.start", "window.end", "window.last_day", "now"];
-/// The filters of a template.
-pub const FILTERS: &[&str] = &["date", "datetime", "iso", "unix", "unix_ms", "minus"];
-
-/// Instructions one template may take; a filtered variable takes about ten.
-const FUEL: u64 = 2_000;
+pub const VARIABLES: &[&str] = &[
+    "window.start",
+    "window.end",
+    "window.last_day",
+    "now",
+    "connection.*",
+    "parent.*",
+];
 /// The longest template, in bytes.
 const MAX_TEMPLATE: usize = 64 * 1024;
 /// The longest text a template may become, in bytes.
@@ -114,38 +123,85 @@ pub fn check(text: &str) -> Result<Uses, TemplateError> {
             "only {{ placeholders }} are allowed, no statements or comments",
         ));
     }
-    let environment = environment();
-    let template = environment
-        .template_from_str(text)
-        .map_err(|error| explain(&error))?;
+    let names = names_of(text)?;
     let mut uses = Uses::default();
-    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
-    names.sort_unstable();
-    for name in names {
+    let mut scope = Scope::sample();
+    for name in &names {
         match name.as_str() {
             "now" => uses.now = true,
             "window.start" | "window.end" | "window.last_day" => uses.window = true,
-            unknown => return Err(unknown_variable(unknown)),
+            other => match other.split_once('.') {
+                Some(("connection", variable)) if is_name(variable) => {
+                    uses.connection = true;
+                    let sample = Value::from(SAMPLE_TEXT);
+                    scope.connection.insert(variable.to_owned(), sample);
+                }
+                Some(("parent", path)) if !path.is_empty() => {
+                    uses.parent = true;
+                    put_sample(scope.parent.get_or_insert_default(), path);
+                }
+                _ => return Err(unknown_variable(other)),
+            },
         }
     }
-    render(text, &Scope::sample())?;
+    render(text, &scope)?;
     Ok(uses)
 }
 
-fn unknown_variable(name: &str) -> TemplateError {
-    let hint = match name {
-        "connection" => Some(
-            "`connection.*` comes with the connection's variables, which are not supported yet"
-                .to_owned(),
-        ),
-        other if other.starts_with("connection.") => Some(
-            "`connection.*` comes with the connection's variables, which are not supported yet"
-                .to_owned(),
-        ),
-        other if other.starts_with("parent") => Some("`parent.*` is not supported yet".to_owned()),
-        other => {
-            nearest(other, VARIABLES.iter().copied()).map(|near| format!("did you mean `{near}`?"))
+/// Returns the variables of the connection that a template uses, each once.
+pub fn connection_variables(text: &str) -> Vec<String> {
+    let names = names_of(text).unwrap_or_default();
+    names
+        .iter()
+        .filter_map(|name| name.strip_prefix("connection."))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Stands for a value that is not known yet; it is a text and a date.
+const SAMPLE_TEXT: &str = "2026-01-01T00:00:00Z";
+
+fn names_of(text: &str) -> Result<Vec<String>, TemplateError> {
+    if !is_template(text) {
+        return Ok(Vec::new());
+    }
+    let environment = environment(&TimeZone::UTC);
+    let template = environment
+        .template_from_str(text)
+        .map_err(|error| explain(&error))?;
+    let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn is_name(text: &str) -> bool {
+    crate::Name::parse(text).is_ok()
+}
+
+/// Puts a sample where `path` leads, unless something stands there already.
+fn put_sample(parent: &mut Value, path: &str) {
+    let mut at = parent;
+    for name in path.split('.') {
+        if !at.is_object() {
+            *at = Value::Object(Map::new());
         }
+        let Value::Object(fields) = at else { return };
+        at = fields.entry(name.to_owned()).or_insert(Value::Null);
+    }
+    if at.is_null() {
+        *at = Value::from(SAMPLE_TEXT);
+    }
+}
+
+fn unknown_variable(name: &str) -> TemplateError {
+    let hint = match name.split('.').next().unwrap_or_default() {
+        "connection" => Some(
+            "write {{ connection.NAME }} with a name of the connection's `variables`".to_owned(),
+        ),
+        "parent" => {
+            Some("write {{ parent.FIELD }} with a field of the parent's records".to_owned())
+        }
+        _ => nearest(name, VARIABLES.iter().copied()).map(|near| format!("did you mean `{near}`?")),
     };
     let shown = quoted(&format!("{{{{ {name} }}}}"));
     TemplateError {
@@ -160,7 +216,7 @@ pub fn render(text: &str, scope: &Scope) -> Result<String, TemplateError> {
     if !is_template(text) {
         return Ok(text.to_owned());
     }
-    render_in(&environment(), text, scope)
+    render_in(&environment(&scope.zone), text, scope)
 }
 
 /// Renders a path: what is put in is percent-encoded, so it cannot add a segment or a query.
@@ -171,9 +227,9 @@ pub fn render_path(text: &str, scope: &Scope) -> Result<String, TemplateError> {
     if !is_template(text) {
         return Ok(text.to_owned());
     }
-    let mut environment = environment();
+    let mut environment = environment(&scope.zone);
     environment.set_formatter(|out, _, value| {
-        out.write_str(&encode_segment(&value.to_string()))
+        out.write_str(&encode_segment(&text_of(value)?))
             .map_err(Error::from)
     });
     let path = render_in(&environment, text, scope)?;
@@ -185,21 +241,22 @@ pub fn render_path(text: &str, scope: &Scope) -> Result<String, TemplateError> {
 
 /// Renders every text of a JSON value, which stays valid JSON whatever is put in.
 ///
-/// A text that is one placeholder and nothing else keeps a number as a number:
+/// A text that is one placeholder and nothing else keeps a whole number a number, and true and false:
 /// `"{{ window.start | unix }}"` becomes `1767225600`.
 pub fn render_value(value: &Value, scope: &Scope) -> Result<Value, TemplateError> {
     Ok(match value {
         Value::String(text) => match lone_expression(text) {
             Some(expression) => {
-                let environment = environment();
+                let environment = environment(&scope.zone);
                 let compiled = environment
                     .compile_expression(expression)
                     .map_err(|error| explain(&error))?;
                 let found = compiled
                     .eval(scope.context())
                     .map_err(|error| explain(&error))?;
-                match found.as_i64() {
-                    Some(number) if found.kind() == ValueKind::Number => Value::from(number),
+                match (found.kind(), found.as_i64()) {
+                    (ValueKind::Number, Some(number)) => Value::from(number),
+                    (ValueKind::Bool, _) => Value::Bool(found.is_true()),
                     _ => Value::String(render(text, scope)?),
                 }
             }
@@ -237,96 +294,18 @@ pub fn encode_segment(text: &str) -> String {
     out
 }
 
-/// The most templates one request may hold.
-pub(crate) const MAX_TEMPLATES: usize = 1_000;
-
-/// Every template of a request with its path, at most one more than are allowed.
-pub(crate) fn texts_of_request(request: &Request) -> Vec<(String, &str)> {
-    let mut texts = Texts(Vec::new());
-    texts.add(|| "path".to_owned(), &request.path);
-    for (name, value) in &request.query {
-        let path = || node::join("query", name);
-        match value {
-            QueryValue::One(text) => texts.add(path, text),
-            QueryValue::Many(many) => {
-                for (index, text) in many.iter().enumerate() {
-                    texts.add(|| node::item(&path(), index), text);
-                }
-            }
-        }
-    }
-    for (name, text) in &request.headers {
-        texts.add(|| node::join("headers", name), text);
-    }
-    if let Some(body) = &request.body {
-        texts.leaves(body, "body");
-    }
-    for (name, text) in request.form.iter().flatten() {
-        texts.add(|| node::join("form", name), text);
-    }
-    texts.0
-}
-
-struct Texts<'t>(Vec<(String, &'t str)>);
-
-impl<'t> Texts<'t> {
-    fn add(&mut self, path: impl Fn() -> String, text: &'t str) {
-        if is_template(text) && self.0.len() <= MAX_TEMPLATES {
-            self.0.push((path(), text));
-        }
-    }
-
-    fn leaves(&mut self, value: &'t Value, path: &str) {
-        match value {
-            Value::String(text) => self.add(|| path.to_owned(), text),
-            Value::Array(items) => {
-                for (index, inner) in items.iter().enumerate() {
-                    if !is_plain(inner) {
-                        self.leaves(inner, &node::item(path, index));
-                    }
-                }
-            }
-            Value::Object(fields) => {
-                for (key, inner) in fields {
-                    if !is_plain(inner) {
-                        self.leaves(inner, &node::join(path, key));
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Tells whether a value can hold no template.
-fn is_plain(value: &Value) -> bool {
-    match value {
-        Value::String(text) => !is_template(text),
-        Value::Array(_) | Value::Object(_) => false,
-        _ => true,
-    }
-}
-
-/// What the templates of a request use; broken ones count as using nothing.
-pub(crate) fn uses_of_request(request: &Request) -> Uses {
-    let uses = texts_of_request(request)
-        .into_iter()
-        .map(|(_, text)| check(text).unwrap_or_default());
-    uses.fold(Uses::default(), Uses::or)
-}
-
-/// Takes out the placeholder that pagination puts into a path: `{param}`.
-pub(crate) fn path_placeholder(request: &Request) -> Option<String> {
-    let (param, placement) = match &request.pagination {
-        crate::Pagination::Page(page) => (&page.param, page.placement),
-        crate::Pagination::Offset(offset) => (&offset.param, offset.placement),
-        crate::Pagination::Cursor(cursor) => (&cursor.param, cursor.placement),
-        _ => return None,
-    };
-    (placement == Placement::Path).then(|| format!("{{{param}}}"))
-}
-
 impl Scope {
+    /// A scope that knows the beginning of time and nothing else.
+    pub(crate) fn empty() -> Self {
+        Self {
+            window: None,
+            now: Timestamp::UNIX_EPOCH,
+            zone: TimeZone::UTC,
+            connection: IndexMap::new(),
+            parent: None,
+        }
+    }
+
     /// A scope to try templates in.
     pub(crate) fn sample() -> Self {
         let start = Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -336,6 +315,7 @@ impl Scope {
             now: end,
             zone: TimeZone::UTC,
             connection: IndexMap::new(),
+            parent: None,
         }
     }
 
@@ -353,6 +333,10 @@ impl Scope {
             ];
             fields.push(("window".to_owned(), Jinja::from_pairs(dates)));
         }
+        if let Some(parent) = &self.parent {
+            let parent = <Jinja as serde::Deserialize>::deserialize(parent).unwrap_or_default();
+            fields.push(("parent".to_owned(), parent));
+        }
         if !self.connection.is_empty() {
             let constants = self.connection.iter().map(|(name, value)| {
                 let value = <Jinja as serde::Deserialize>::deserialize(value).unwrap_or_default();
@@ -362,78 +346,6 @@ impl Scope {
         }
         Jinja::from_pairs(fields)
     }
-}
-
-/// An instant in a zone; written as RFC 3339 when no filter says otherwise.
-#[derive(Debug)]
-struct Moment(Zoned);
-
-impl Moment {
-    fn iso(&self) -> String {
-        if self.0.time_zone() == &TimeZone::UTC {
-            self.0.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_string()
-        } else {
-            self.0.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
-        }
-    }
-}
-
-impl Object for Moment {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.iso())
-    }
-}
-
-/// An environment with our filters and nothing else: no loops, includes, macros or functions.
-fn environment() -> Environment<'static> {
-    let mut environment = Environment::empty();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
-    environment.set_recursion_limit(50);
-    environment.add_filter(
-        "date",
-        |value: &Jinja, pattern: Option<String>| -> Result<String, Error> {
-            format_moment(value, pattern.as_deref().unwrap_or("%Y-%m-%d"))
-        },
-    );
-    environment.add_filter("datetime", |value: &Jinja| {
-        format_moment(value, "%Y-%m-%dT%H:%M:%S")
-    });
-    environment.add_filter("iso", |value: &Jinja| moment(value).map(Moment::iso));
-    environment.add_filter("unix", |value: &Jinja| {
-        moment(value).map(|moment| moment.0.timestamp().as_second())
-    });
-    environment.add_filter("unix_ms", |value: &Jinja| {
-        moment(value).map(|moment| moment.0.timestamp().as_millisecond())
-    });
-    environment.add_filter(
-        "minus",
-        |value: &Jinja, length: String| -> Result<Jinja, Error> {
-            let span = Span::parse(&length).map_err(|error| {
-                Error::new(ErrorKind::InvalidOperation, format!("minus: {error}"))
-            })?;
-            Ok(Jinja::from_object(Moment(span.before(&moment(value)?.0))))
-        },
-    );
-    environment
-}
-
-fn moment(value: &Jinja) -> Result<&Moment, Error> {
-    value.downcast_object_ref::<Moment>().ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidOperation,
-            "this filter works on dates such as window.start and now",
-        )
-    })
-}
-
-fn format_moment(value: &Jinja, pattern: &str) -> Result<String, Error> {
-    jiff::fmt::strtime::format(pattern, &moment(value)?.0)
-        .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("date: {error}")))
 }
 
 fn render_in(
@@ -485,154 +397,4 @@ fn explain(error: &Error) -> TemplateError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scope(zone: &str) -> Scope {
-        Scope {
-            window: Some(Interval::new(
-                "2026-03-01T05:00:00Z".parse().unwrap(),
-                "2026-03-31T04:00:00Z".parse().unwrap(),
-            )),
-            now: "2026-03-30T12:34:56Z".parse().unwrap(),
-            zone: crate::zone::find(zone).unwrap(),
-            connection: IndexMap::from([
-                ("shop".to_owned(), Value::from("1?admin=1#x")),
-                ("recursive".to_owned(), Value::from("{{ connection.shop }}")),
-                ("quotes".to_owned(), Value::from("\"},{\"x\":\"")),
-                ("up".to_owned(), Value::from("..")),
-            ]),
-        }
-    }
-
-    #[test]
-    fn dates_are_written_in_the_zone() {
-        let scope = scope("America/New_York");
-        for (template, expected) in [
-            ("{{ window.start | date }}", "2026-03-01"),
-            ("{{ window.end | date }}", "2026-03-31"),
-            ("{{ window.last_day | date }}", "2026-03-30"),
-            ("{{ window.start | datetime }}", "2026-03-01T00:00:00"),
-            ("{{ window.start | iso }}", "2026-03-01T00:00:00-05:00"),
-            ("{{ window.start }}", "2026-03-01T00:00:00-05:00"),
-            ("{{ window.start | unix }}", "1772341200"),
-            ("{{ window.start | unix_ms }}", "1772341200000"),
-            ("{{ window.start | date(\"%d/%m/%Y\") }}", "01/03/2026"),
-            ("{{ now | minus(\"1d\") | date }}", "2026-03-29"),
-            (
-                "{{ now | minus('90m') | iso }}",
-                "2026-03-30T07:04:56-04:00",
-            ),
-            (
-                "from {{ window.start|date }} to {{ window.last_day|date }}",
-                "from 2026-03-01 to 2026-03-30",
-            ),
-            ("plain", "plain"),
-        ] {
-            assert_eq!(render(template, &scope).unwrap(), expected, "{template}");
-        }
-        let utc = Scope {
-            zone: TimeZone::UTC,
-            ..scope
-        };
-        assert_eq!(
-            render("{{ window.start | iso }}", &utc).unwrap(),
-            "2026-03-01T05:00:00Z"
-        );
-    }
-
-    #[test]
-    fn what_is_used_is_known_before() {
-        assert_eq!(check("plain").unwrap(), Uses::default());
-        assert_eq!(
-            check("{{ now | date }}").unwrap(),
-            Uses {
-                now: true,
-                ..Uses::default()
-            }
-        );
-        assert!(check("{{ window.start | date }}").unwrap().window);
-    }
-
-    #[test]
-    fn unknown_names_list_the_known() {
-        let error = check("https://api.example.com/{{acount}}").unwrap_err();
-        assert_eq!(error.code, "definition.template_unknown");
-        assert!(
-            error.message.contains("{{ acount }}") && error.message.contains("window.start"),
-            "{error}"
-        );
-        for bad in [
-            "{{ window }}",
-            "{{ window.begin }}",
-            "{{ window.start.year }}",
-            "{{ parent.id }}",
-            "{{ connection.shop }}",
-            "{{ range(3) }}",
-        ] {
-            assert!(check(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn only_placeholders_and_our_filters_are_allowed() {
-        for bad in [
-            "{{ now | upper }}",
-            "{{ now | minus('x') }}",
-            "{{ 'a' | date }}",
-            "{{",
-            "{{ now",
-            "{{ now | }}",
-            "{% for i in range(9) %}{% endfor %}",
-            "{# a #}",
-            "{{ now | date('%!') }}",
-            "{{ 'a' * 999999999 }}",
-        ] {
-            let error = check(bad).expect_err(bad);
-            assert!(error.code.starts_with("definition.template"), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_value_cannot_leave_its_path_segment() {
-        let scope = scope("UTC");
-        assert_eq!(
-            render_path("/s/{{ connection.shop }}/x", &scope).unwrap(),
-            "/s/1%3Fadmin%3D1%23x/x"
-        );
-        assert!(render_path("/s/{{ connection.up }}/x", &scope).is_err());
-        assert_eq!(encode_segment("a/b é"), "a%2Fb%20%C3%A9");
-    }
-
-    #[test]
-    fn values_are_not_expanded_again() {
-        assert_eq!(
-            render("{{ connection.recursive }}", &scope("UTC")).unwrap(),
-            "{{ connection.shop }}"
-        );
-    }
-
-    #[test]
-    fn a_body_stays_json() {
-        let body = serde_json::json!({ "q": "{{ connection.quotes }}", "n": [1, true, null, "{{ window.start | unix }}"], "t": "at {{ now | unix }}" });
-        let rendered = render_value(&body, &scope("UTC")).unwrap();
-        assert_eq!(
-            rendered,
-            serde_json::json!({ "q": "\"},{\"x\":\"", "n": [1, true, null, 1_772_341_200], "t": "at 1774874096" })
-        );
-    }
-
-    #[test]
-    fn without_a_window_its_names_are_errors() {
-        let scope = Scope {
-            window: None,
-            ..scope("UTC")
-        };
-        assert_eq!(
-            render("{{ window.start | date }}", &scope)
-                .unwrap_err()
-                .code,
-            "definition.template_unknown"
-        );
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Where the expressions of a definition are.
 
-use definition::{Definition, Pagination, Records, Request, Select, ValueSelect};
+use definition::{Conditions, Definition, Pagination, Records, Request, Select, ValueSelect};
 
 /// Where the expressions of a definition are, with their texts.
 pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
@@ -30,12 +30,18 @@ pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
                 found.push(("key".to_owned(), key.clone()));
             }
         }
-        Definition::Connection(_) => {}
+        Definition::Connection(connection) => of_conditions("", &connection.conditions, &mut found),
     }
     found
 }
 
+fn of_conditions(before: &str, conditions: &Conditions, found: &mut Vec<(String, String)>) {
+    let each = conditions.expressions();
+    found.extend(each.map(|(key, source)| (format!("{before}{key}"), source.to_owned())));
+}
+
 fn of_request(request: &Request, found: &mut Vec<(String, String)>) {
+    of_conditions("request.", &request.conditions, found);
     let mut push = |name: &str, path: &Option<String>| {
         if let Some(path) = path {
             found.push((format!("request.pagination.{name}"), path.clone()));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::auth::SecretFault;
+use crate::conditions::Declared;
 use crate::decode::Unusable;
 use crate::egress::{Code, Refusal};
 use crate::http::Failure;
@@ -42,6 +43,26 @@ pub enum PageError {
     /// The answer is no page.
     #[error(transparent)]
     Body(#[from] Unusable),
+    /// The answer was a success by its status and says that it is none.
+    #[error("the answer says that it is {}{}", said(*.declared), colon(.message))]
+    Declared {
+        /// By which condition.
+        declared: Declared,
+        /// What it says about it, redacted; empty when nothing.
+        message: String,
+        /// What `Retry-After` asked for.
+        retry_after: Option<Duration>,
+        /// The redacted beginning of the body.
+        excerpt: String,
+    },
+    /// A condition cannot be evaluated on the answer.
+    #[error("`{key}` cannot be evaluated on the answer: {reason}")]
+    Condition {
+        /// `error_when` or `retry_when`.
+        key: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// The pages do not follow one another as the request says.
     #[error(transparent)]
     Pagination(#[from] PaginationFault),
@@ -85,6 +106,11 @@ impl PageError {
                 _ => "upstream.unexpected_status",
             },
             PageError::Body(unusable) => unusable.code(),
+            PageError::Declared { declared, .. } => match declared {
+                Declared::Error => "upstream.declared_error",
+                Declared::Again => "upstream.declared_retry",
+            },
+            PageError::Condition { .. } => "upstream.condition",
             PageError::Pagination(fault) => fault.code(),
             PageError::Publish(_) => "fetcher.publish",
             PageError::Budget(_) => "fetcher.budget",
@@ -100,7 +126,18 @@ impl PageError {
             | PageError::Render(_)
             | PageError::Pagination(_)
             | PageError::Publish(_)
+            | PageError::Condition { .. }
             | PageError::Budget(_) => Fate::Fail,
+            PageError::Declared {
+                declared,
+                retry_after,
+                ..
+            } => match declared {
+                Declared::Error => Fate::Fail,
+                Declared::Again => Fate::Retry {
+                    after: *retry_after,
+                },
+            },
             PageError::Secret(_) => Fate::NeedsAttention,
             PageError::Transport(failure) => match failure {
                 Failure::Refused(refusal) if refusal.retryable => RETRY,
@@ -147,7 +184,7 @@ impl PageError {
     /// The redacted beginning of the answer, where there was one.
     pub fn excerpt(&self) -> &str {
         match self {
-            PageError::Status { excerpt, .. } => excerpt,
+            PageError::Status { excerpt, .. } | PageError::Declared { excerpt, .. } => excerpt,
             _ => "",
         }
     }
@@ -165,10 +202,25 @@ impl PageError {
                 status: 500..=599, ..
             } => "server_error",
             PageError::Status { .. } => "client_error",
-            PageError::Body(_) => "body",
+            PageError::Body(_) | PageError::Declared { .. } | PageError::Condition { .. } => "body",
             PageError::Pagination(_) => "pagination",
             PageError::Publish(_) | PageError::Budget(_) => "nats",
         }
+    }
+}
+
+fn said(declared: Declared) -> &'static str {
+    match declared {
+        Declared::Error => "an error",
+        Declared::Again => "to be asked for again",
+    }
+}
+
+fn colon(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
     }
 }
 

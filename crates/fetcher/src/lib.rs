@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod budget;
+pub mod conditions;
 pub mod config;
 pub mod decode;
 pub mod egress;

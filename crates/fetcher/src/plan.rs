@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use definition::template::Scope;
-use definition::{Connection, Interval, Pagination, RateLimit, Request};
-use indexmap::IndexMap;
+use definition::{Conditions, Connection, Interval, Pagination, RateLimit, Request};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -46,6 +45,8 @@ pub struct Plan {
     pub concurrency: u32,
     /// Where a page says what matters for paging.
     pub reader: Reader,
+    /// How an answer of 200 says that it is an error.
+    pub conditions: Conditions,
     /// Who is told of every request and answer.
     pub recorder: Option<Arc<Recorder>>,
 }
@@ -72,7 +73,8 @@ impl Plan {
             window,
             now,
             zone,
-            connection: IndexMap::new(),
+            connection: connection.constants(),
+            parent: None,
         };
         if let Some(kind) = match &connection.auth {
             definition::Auth::OAuth2(_) => Some("oauth2"),
@@ -105,6 +107,7 @@ impl Plan {
             template,
             redactor: access.redactor(),
             access,
+            conditions: asked.conditions.or(&connection.conditions),
             reader: Reader::of(&asked.pagination, &request.records_hint),
             pagination: asked.pagination,
             recorder: None,

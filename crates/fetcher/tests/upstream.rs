@@ -518,3 +518,92 @@ async fn a_next_link_to_another_origin_is_never_followed() {
     );
     assert_eq!(other.connections(), 0);
 }
+
+#[tokio::test]
+async fn an_answer_that_declares_an_error_fails_the_run_and_says_why() {
+    let document = json!({
+        "path": "/x",
+        "error_when": "ok = false",
+        "error_message": "error.text",
+        "pagination": {"page": {"param": "page"}},
+    });
+    let (manifest, memory, asked) = run(
+        document,
+        |_| {},
+        |asked| match asked.number {
+            0 => ok("{\"ok\":true,\"items\":[1,2]}"),
+            _ => ok("{\"ok\":false,\"error\":{\"text\":\"no_such_channel\"},\"items\":[]}"),
+        },
+    )
+    .await;
+    assert_eq!(
+        (manifest.outcome.as_str(), code(&manifest), asked.len()),
+        ("failed", "upstream.declared_error", 2),
+        "it is not tried again"
+    );
+    assert_eq!(
+        message(&manifest),
+        "the answer says that it is an error: no_such_channel"
+    );
+    let error = manifest.error.as_ref().expect("an error");
+    assert!(error.excerpt.contains("no_such_channel"), "{error:?}");
+    assert_eq!(error.page, Some(2));
+    assert_eq!(memory.bodies().len(), 1, "an error is no page");
+}
+
+#[tokio::test]
+async fn an_answer_that_asks_for_patience_is_asked_for_again() {
+    let document = json!({"path": "/x", "retry_when": "status in [\"running\", \"queued\"]"});
+    let (manifest, memory, asked) = run(
+        document.clone(),
+        |_| {},
+        |asked| match asked.number {
+            0 => ok("{\"status\":\"queued\"}"),
+            1 => answer("403 Forbidden", &[], b"{\"status\":\"running\"}"),
+            _ => ok("{\"status\":\"done\",\"items\":[1]}"),
+        },
+    )
+    .await;
+    assert_eq!(
+        (manifest.outcome.as_str(), asked.len(), manifest.records),
+        ("complete", 3, 1)
+    );
+    assert_eq!(memory.bodies().len(), 1);
+    let (manifest, _, asked) = run(document, |_| {}, |_| ok("{\"status\":\"running\"}")).await;
+    assert_eq!(
+        (manifest.outcome.as_str(), code(&manifest), asked.len()),
+        ("failed", "upstream.declared_retry", 8),
+        "patience has an end"
+    );
+}
+
+#[tokio::test]
+async fn conditions_cast_like_jsonata_and_hold_for_a_whole_connection() {
+    let stub = support::Stub::start(|asked| match asked.target() {
+        "/null" => ok("{\"errors\":null}"),
+        "/none" => ok("{\"errors\":[]}"),
+        "/some" => ok("{\"errors\":[{\"message\":\"key sk_live_canary is unknown\"}]}"),
+        _ => ok("{\"errors\":0}"),
+    })
+    .await;
+    let connection = json!({
+        "name": "api", "base_url": stub.url(), "error_when": "errors",
+        "error_message": "errors[0].message",
+    });
+    let engine = support::engine(support::config(&[stub.address]));
+    for (request, expected) in [
+        (json!({"path": "/null"}), ""),
+        (json!({"path": "/none"}), ""),
+        (json!({"path": "/zero"}), ""),
+        (json!({"path": "/some"}), "upstream.declared_error"),
+        (json!({"path": "/some", "error_when": "false"}), ""),
+        (
+            json!({"path": "/some", "error_when": "($f := function($x) { $f($x + 1) + 1 }; $f(1))"}),
+            "upstream.condition",
+        ),
+    ] {
+        let request = support::with_connection(connection.clone(), request);
+        let (manifest, _) = support::sync(&engine, &request).await;
+        assert_eq!(code(&manifest), expected, "{:?}", request.request);
+    }
+}

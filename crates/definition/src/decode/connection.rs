@@ -2,6 +2,7 @@ use indexmap::IndexMap;
 
 use super::auth::auth;
 use super::{Decoder, Fields, Key, Place, TITLE, TextRule};
+use crate::conditions::Conditions;
 use crate::connection::{Connection, RateLimit};
 use crate::name::Name;
 use crate::node::Content;
@@ -34,7 +35,26 @@ pub(crate) const CONNECTION: &[Key] = &[
         "what all fetchers together may send",
         schema::rate_limit,
     ),
-    Key::later("variables"),
+    Key::optional(
+        "variables",
+        "what templates know as connection.NAME: constants, or { path, select } to look them up",
+        schema::variables,
+    ),
+    Key::optional(
+        "error_when",
+        "JSONata on the answer: true when an answer of 200 is an error, such as ok = false",
+        schema::expression,
+    ),
+    Key::optional(
+        "retry_when",
+        "JSONata on the answer: true when the same page is to be asked for again later",
+        schema::expression,
+    ),
+    Key::optional(
+        "error_message",
+        "JSONata on the answer: what it says about its error",
+        schema::expression,
+    ),
     Key::optional("paused", "whether its datasets rest", schema::boolean),
 ];
 
@@ -85,6 +105,11 @@ pub(crate) fn connection(decoder: &mut Decoder, place: &Place<'_>) -> Option<Con
         rate_limit: fields
             .get("rate_limit")
             .and_then(|p| rate_limit(decoder, &p)),
+        variables: fields
+            .get("variables")
+            .map(|p| super::variable::variables(decoder, &p))
+            .unwrap_or_default(),
+        conditions: Conditions::decode(decoder, &fields),
         paused: fields
             .get("paused")
             .and_then(|p| decoder.boolean(&p))

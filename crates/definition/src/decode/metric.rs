@@ -5,6 +5,7 @@ use crate::granularity::Granularity;
 use crate::metric::{Covers, Metric, Ratio, Scope, Trend, WEEKDAYS};
 use crate::name::Name;
 use crate::node::Content;
+use crate::parent::Parent;
 use crate::request::Request;
 use crate::schedule::Schedule;
 use crate::schema;
@@ -146,6 +147,29 @@ pub(crate) const DATASET: &[Key] = &[
     ),
     Key::later("parent"),
     Key::optional("paused", "whether it rests", schema::boolean),
+];
+
+pub(crate) const PARENT: &[Key] = &[
+    Key::required(
+        "dataset",
+        "the dataset whose records they are",
+        schema::name,
+    ),
+    Key::optional(
+        "where",
+        "which of them count (JSONata on one record)",
+        schema::expression,
+    ),
+    Key::optional(
+        "max_parents",
+        "after this many records a run is truncated, and marked so (1000)",
+        || schema::integer(1, i64::from(Parent::MAX_MAX_PARENTS)),
+    ),
+    Key::optional(
+        "skip_missing",
+        "whether a record that the API does not know (404, 410) is passed over, and counted",
+        schema::boolean,
+    ),
 ];
 
 pub(crate) const WINDOW: &[Key] = &[
@@ -325,6 +349,7 @@ pub(crate) fn dataset(decoder: &mut Decoder, place: &Place<'_>) -> Option<Datase
             .get("date")
             .and_then(|p| super::selection::date(decoder, &p)),
         key: f.get("key").and_then(|p| decoder.expression(&p)),
+        parent: f.get("parent").and_then(|p| parent(decoder, &p)),
         paused: f
             .get("paused")
             .and_then(|p| decoder.boolean(&p))
@@ -380,6 +405,23 @@ pub(crate) fn window(decoder: &mut Decoder, place: &Place<'_>) -> Option<Window>
         last: last?,
         step,
         lookback,
+    })
+}
+
+pub(crate) fn parent(decoder: &mut Decoder, place: &Place<'_>) -> Option<Parent> {
+    let fields = decoder.object(place, PARENT, "a parent such as { dataset: broadcasts }")?;
+    let dataset = fields.get("dataset").and_then(|p| decoder.name(&p));
+    let where_ = fields.get("where").and_then(|p| decoder.expression(&p));
+    let max_parents = fields.get("max_parents").and_then(|p| {
+        let code = "definition.parent";
+        decoder.small(&p, 1, Parent::MAX_MAX_PARENTS, code)
+    });
+    let skip_missing = fields.get("skip_missing").and_then(|p| decoder.boolean(&p));
+    Some(Parent {
+        dataset: dataset?,
+        where_,
+        max_parents: max_parents.unwrap_or(Parent::DEFAULT_MAX_PARENTS),
+        skip_missing: skip_missing.unwrap_or_default(),
     })
 }
 

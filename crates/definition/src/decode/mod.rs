@@ -8,6 +8,7 @@ mod connection;
 mod metric;
 mod request;
 mod selection;
+mod variable;
 
 use serde_json::Value;
 
@@ -18,9 +19,12 @@ use crate::span::Span;
 
 pub(crate) use auth::{BASIC, CREDENTIAL, LOGIN, LOGIN_REQUEST, OAUTH2, PUT};
 pub(crate) use connection::{CONNECTION, RATE_LIMIT, connection};
-pub(crate) use metric::{DATASET, FORMAT, METRIC, SCHEDULE, WINDOW, dataset, metric, window};
+pub(crate) use metric::{
+    DATASET, FORMAT, METRIC, PARENT, SCHEDULE, WINDOW, dataset, metric, parent, window,
+};
 pub(crate) use request::{CURSOR, NEXT_URL, OFFSET, PAGE, REQUEST, RESPONSE, request};
 pub(crate) use selection::{DATE, SELECT, VALUE};
+pub(crate) use variable::LOOK_UP;
 
 /// One key that a noun has: its name, what it is, and its shape in the JSON Schema.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Decoder, Fields, Key, Place, TextRule};
+use crate::conditions::Conditions;
 use crate::node::{Content, join};
 use crate::pagination::{Cursor, NextUrl, Offset, PageNumber, Pagination, Placement};
 use crate::problem::{nearest, quoted};
@@ -54,7 +55,21 @@ pub(crate) const REQUEST: &[Key] = &[
         "after this many pages a run is truncated, and marked so (100)",
         || schema::integer(1, 10_000),
     ),
-    Key::later("error_when"),
+    Key::optional(
+        "error_when",
+        "JSONata on the answer: true when an answer of 200 is an error, such as ok = false",
+        schema::expression,
+    ),
+    Key::optional(
+        "retry_when",
+        "JSONata on the answer: true when the same page is to be asked for again later",
+        schema::expression,
+    ),
+    Key::optional(
+        "error_message",
+        "JSONata on the answer: what it says about its error",
+        schema::expression,
+    ),
 ];
 
 pub(crate) const RESPONSE: &[Key] = &[
@@ -209,6 +224,7 @@ pub(crate) fn request(decoder: &mut Decoder, place: &Place<'_>) -> Option<Reques
             .get("max_pages")
             .and_then(|p| decoder.small(&p, 1, Request::MAX_MAX_PAGES, "definition.max_pages"))
             .unwrap_or(Request::DEFAULT_MAX_PAGES),
+        conditions: Conditions::decode(decoder, &fields),
     })
 }
 

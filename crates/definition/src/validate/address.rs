@@ -1,6 +1,7 @@
 use url::Url;
 
-use super::{secrets, templated};
+use super::{secrets, variables};
+use crate::connection::Connection;
 use crate::problem::{Problem, quoted};
 use crate::request::Request;
 use crate::template;
@@ -10,6 +11,19 @@ use crate::template;
 pub(super) enum Query {
     Allowed,
     Refused,
+}
+
+/// Checks the address that every request path is below: what counts is what it is with the constants put in.
+pub(super) fn check_base_url(connection: &Connection, problems: &mut Vec<Problem>) {
+    const PATH: &str = "base_url";
+    let before = problems.len();
+    if template::is_template(&connection.base_url) {
+        variables::check_constant(connection, &connection.base_url, PATH, problems);
+    }
+    if problems.len() == before {
+        let address = connection.address().unwrap_or_default();
+        check_address(&address, PATH, Query::Refused, problems);
+    }
 }
 
 /// Checks an absolute address such as the one that every request path is below.
@@ -28,11 +42,10 @@ pub(super) fn check_address(text: &str, path: &str, query: Query, problems: &mut
         );
     }
     if template::is_template(text) {
-        match template::check(text) {
-            Ok(_) => problem("definition.template_unknown", "an address has no dates to put in; known here are the connection's variables, which are not supported yet".to_owned()),
-            Err(error) => problems.push(templated(path, error)),
-        }
-        return;
+        return problem(
+            "definition.template_unknown",
+            "nothing can be put into this address".to_owned(),
+        );
     }
     let Ok(url) = Url::parse(text) else {
         return problem("definition.url_invalid", "not an absolute address: it needs a scheme and a host, such as https://api.example.com".to_owned());
@@ -81,20 +94,24 @@ pub(super) fn check_address(text: &str, path: &str, query: Query, problems: &mut
 }
 
 /// Checks a path below the base address.
-pub(super) fn check_path(request: &Request, problems: &mut Vec<Problem>) {
-    const PATH: &str = "request.path";
-    let text = request.path.as_str();
+///
+/// `placeholder` is where pagination puts its parameter, if it puts one there; `at` is the path's place.
+pub(super) fn check_path(
+    text: &str,
+    placeholder: Option<&str>,
+    at: &str,
+    problems: &mut Vec<Problem>,
+) {
     let mut problem = |message: &str, hint: Option<String>| {
-        let mut problem = Problem::new("definition.path", PATH, message);
+        let mut problem = Problem::new("definition.path", at, message);
         problem.hint = hint;
         problems.push(problem);
     };
     if text.is_empty() {
         return;
     }
-    let placeholder = template::path_placeholder(request);
-    if let Some(placeholder) = &placeholder
-        && text.matches(placeholder.as_str()).count() != 1
+    if let Some(placeholder) = placeholder
+        && text.matches(placeholder).count() != 1
     {
         problem(
             &format!("pagination puts its parameter where `{placeholder}` stands, once"),
@@ -102,8 +119,8 @@ pub(super) fn check_path(request: &Request, problems: &mut Vec<Problem>) {
         );
     }
     let mut plain = without_placeholders(text);
-    if let Some(placeholder) = &placeholder {
-        plain = plain.replacen(placeholder.as_str(), "x", 1);
+    if let Some(placeholder) = placeholder {
+        plain = plain.replacen(placeholder, "x", 1);
     }
     if Url::parse(&plain).is_ok() {
         return problem(
@@ -126,7 +143,7 @@ pub(super) fn check_path(request: &Request, problems: &mut Vec<Problem>) {
             .iter()
             .find(|(name, value)| secrets::is_secret_parameter(name, value))
         {
-            Some((name, _)) => problems.push(secrets::in_url(PATH, name)),
+            Some((name, _)) => problems.push(secrets::in_url(at, name)),
             None => problem("parameters belong under `request.query`", None),
         };
     }

@@ -189,16 +189,7 @@ fn check_login(login: &Login, problems: &mut Vec<Problem>) {
         check_address(url, &format!("{AT}.url"), Query::Allowed, problems);
     }
     if let Some(path) = &request.path {
-        let asked = Request {
-            path: path.clone(),
-            ..Request::default()
-        };
-        let mut found = Vec::new();
-        super::address::check_path(&asked, &mut found);
-        problems.extend(found.into_iter().map(|mut problem| {
-            problem.path = format!("auth.login.{}", problem.path);
-            problem
-        }));
+        super::address::check_path(path, None, &format!("{AT}.path"), problems);
         check_template(path, &format!("{AT}.path"), problems);
     }
     check_parts(

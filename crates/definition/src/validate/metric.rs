@@ -10,7 +10,7 @@ use crate::selection::ValueSelect;
 pub(super) fn check(metric: &Metric, problems: &mut Vec<Problem>) {
     check_source(metric, problems);
     if let Some(asked) = &metric.request {
-        request::check(asked, metric.window.as_ref(), problems);
+        request::check(asked, metric.window.as_ref(), None, problems);
     }
     if let Some(schedule) = &metric.schedule {
         check_schedule(schedule, problems);

@@ -5,8 +5,10 @@ mod auth;
 mod graphql;
 mod headers;
 mod metric;
+mod parents;
 mod request;
 mod secrets;
+mod variables;
 
 use std::collections::HashMap;
 
@@ -74,6 +76,18 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
         Some(Definition::Dataset(dataset)) => Some(dataset.clone()),
         _ => known.dataset(name),
     };
+    let connection_of = |name: &str| match seen
+        .get(&(Kind::Connection, name))
+        .map(|located| &located.definition)
+    {
+        Some(Definition::Connection(connection)) => Some(connection.clone()),
+        _ => known.connection(name),
+    };
+    let dataset_missing = |name: &str, path: &str| {
+        let message = format!("there is no dataset `{name}`");
+        let problem = Problem::new("definition.dataset_unknown", path, message);
+        suggest(problem, name, &names(Kind::Dataset))
+    };
     let connection_missing = |name: &str, path: &str| {
         let there =
             seen.contains_key(&(Kind::Connection, name)) || known.connection(name).is_some();
@@ -110,19 +124,29 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
             }
             Definition::Dataset(dataset) => {
                 found.extend(connection_missing(&dataset.connection, "connection"));
+                if let Some(connection) = connection_of(&dataset.connection) {
+                    variables::check_used(&connection, &dataset.request, &mut found);
+                }
+                let missing = |name: &str| {
+                    (!bundle.may_hide(Kind::Dataset))
+                        .then(|| dataset_missing(name, "parent.dataset"))
+                };
+                parents::check(dataset, &dataset_of, &missing, &mut found);
             }
             Definition::Metric(metric) => {
                 if let Some(connection) = &metric.connection {
                     found.extend(connection_missing(connection, "connection"));
+                    if let Some(request) = &metric.request
+                        && let Some(connection) = connection_of(connection)
+                    {
+                        variables::check_used(&connection, request, &mut found);
+                    }
                 }
                 if let Some(name) = &metric.dataset {
                     if let Some(dataset) = dataset_of(name) {
                         metric::check_rules(metric, Some(&dataset), &mut found);
                     } else if !bundle.may_hide(Kind::Dataset) {
-                        let message = format!("there is no dataset `{name}`");
-                        let problem =
-                            Problem::new("definition.dataset_unknown", "dataset", message);
-                        found.push(suggest(problem, name, &names(Kind::Dataset)));
+                        found.push(dataset_missing(name, "dataset"));
                     }
                 }
             }
@@ -145,24 +169,19 @@ fn suggest(problem: Problem, name: &str, names: &[&str]) -> Problem {
 fn check_connection(connection: &Connection, problems: &mut Vec<Problem>) {
     // A connector gives the address; that it did is checked where the catalogue is known.
     if connection.connector.is_none() || !connection.base_url.is_empty() {
-        address::check_address(
-            &connection.base_url,
-            "base_url",
-            address::Query::Refused,
-            problems,
-        );
+        address::check_base_url(connection, problems);
     }
+    variables::check(connection, problems);
     headers::check(&connection.headers, "headers", problems);
     for (name, text) in &connection.headers {
-        if let Err(error) = crate::template::check(text) {
-            problems.push(templated(&join("headers", name), error));
-        }
+        variables::check_constant(connection, text, &join("headers", name), problems);
     }
     auth::check(&connection.auth, problems);
 }
 
 fn check_dataset(dataset: &Dataset, problems: &mut Vec<Problem>) {
-    request::check(&dataset.request, dataset.window.as_ref(), problems);
+    let (window, parent) = (dataset.window.as_ref(), dataset.parent.as_ref());
+    request::check(&dataset.request, window, parent, problems);
     if let Some(schedule) = &dataset.schedule {
         metric::check_schedule(schedule, problems);
     }

@@ -1,6 +1,7 @@
 use super::{address, graphql, headers, secrets, templated};
 use crate::node::join;
 use crate::pagination::{Pagination, Placement};
+use crate::parent::Parent;
 use crate::problem::{Problem, quoted};
 use crate::request::{Method, Request};
 use crate::template::{self, Uses};
@@ -10,10 +11,23 @@ use crate::window::Window;
 const MAX_STEPS: u64 = 1_000;
 
 /// Checks a request and the window its templates use.
-pub(super) fn check(request: &Request, window: Option<&Window>, problems: &mut Vec<Problem>) {
-    address::check_path(request, problems);
+///
+/// `parent` is the dataset for whose records it is made, if it is.
+pub(super) fn check(
+    request: &Request,
+    window: Option<&Window>,
+    parent: Option<&Parent>,
+    problems: &mut Vec<Problem>,
+) {
+    let placeholder = template::path_placeholder(request);
+    address::check_path(
+        &request.path,
+        placeholder.as_deref(),
+        "request.path",
+        problems,
+    );
     headers::check(&request.headers, "request.headers", problems);
-    check_templates(request, window, problems);
+    check_templates(request, window, parent, problems);
     check_parameters(request, problems);
     check_body(request, problems);
     check_pagination(request, problems);
@@ -22,7 +36,12 @@ pub(super) fn check(request: &Request, window: Option<&Window>, problems: &mut V
     }
 }
 
-fn check_templates(request: &Request, window: Option<&Window>, problems: &mut Vec<Problem>) {
+fn check_templates(
+    request: &Request,
+    window: Option<&Window>,
+    parent: Option<&Parent>,
+    problems: &mut Vec<Problem>,
+) {
     let mut uses = Uses::default();
     let mut broken = false;
     let texts = template::texts_of_request(request);
@@ -41,12 +60,27 @@ fn check_templates(request: &Request, window: Option<&Window>, problems: &mut Ve
                         .hint("add for example `window: { last: 90d }`"),
                 );
             }
+            Ok(used) if used.parent && parent.is_none() => {
+                let message = "uses a record of a parent, and there is no parent";
+                problems.push(
+                    Problem::new("definition.parent_missing", path, message)
+                        .hint("a dataset of its own may have `parent: { dataset: … }`"),
+                );
+            }
             Ok(used) => uses = uses.or(used),
             Err(error) => {
                 broken = true;
                 problems.push(templated(&path, error));
             }
         }
+    }
+    if parent.is_some() && !uses.parent && !broken {
+        let message =
+            "no template of the request uses the parent, so every record would ask for the same";
+        problems.push(
+            Problem::new("definition.parent_unused", "parent", message)
+                .hint("put {{ parent.id }} where the API takes it, such as the path"),
+        );
     }
     if window.is_some() && !uses.window && !broken {
         let message = "no template of the request uses the window, so every run asks for the same";

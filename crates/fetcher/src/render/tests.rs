@@ -20,6 +20,7 @@ fn page(base: &str, request: &Value, position: &Position) -> Result<Rendered, Re
         now: at("2026-02-03T04:05:06Z"),
         zone: TimeZone::UTC,
         connection: indexmap::IndexMap::new(),
+        parent: None,
     };
     Template::new(&connection, &request, &scope)?
         .page(position, &Guard::new(GuardConfig::default()))

@@ -15,6 +15,7 @@ use wire::SyncRequest;
 
 use super::Engine;
 use crate::budget::Denied;
+use crate::conditions;
 use crate::decode;
 use crate::error::PageError;
 use crate::exchange::{describe, error_of};
@@ -235,12 +236,16 @@ impl Engine {
                 wire_bytes: answer.wire_bytes,
             });
         }
+        let named = answer
+            .headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
+        let after = named.and_then(|value| retry_after(value, fetched_at));
         if !status.is_success() {
-            let named = answer
-                .headers
-                .get(header::RETRY_AFTER)
-                .and_then(|value| value.to_str().ok());
-            let after = named.and_then(|value| retry_after(value, fetched_at));
+            if status.is_client_error() && conditions::asks_again(&plan.conditions, &answer.body) {
+                return conditions::judge(&plan.conditions, &answer.body, after, &plan.redactor)
+                    .and_then(|()| Err(PageError::status(status, after, String::new())));
+            }
             return Err(PageError::status(
                 status,
                 after,
@@ -257,6 +262,7 @@ impl Engine {
             },
             other => other,
         })?;
+        conditions::judge(&plan.conditions, &body, after, &plan.redactor)?;
         let mut facts = plan.reader.facts(&body, &scan)?;
         if matches!(plan.pagination, definition::Pagination::LinkHeader) {
             facts.next = next_link;
