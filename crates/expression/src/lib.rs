@@ -14,6 +14,7 @@ mod page;
 mod path;
 mod places;
 mod plain;
+pub mod profile;
 mod read_date;
 mod read_number;
 mod rescue;
