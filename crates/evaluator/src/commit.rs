@@ -10,6 +10,7 @@ use wire::{Change, MetricUpdate};
 
 use crate::error::Error;
 use crate::extract::Extracted;
+use crate::judge::judge;
 use crate::subjects::Subject;
 
 /// Where the outbox keeps the trace of an announcement; it is no part of the message.
@@ -36,13 +37,6 @@ pub(crate) struct Applied {
     pub(crate) announced: bool,
 }
 
-/// A reason why a metric's part of a run is not used; its earlier data stays.
-#[derive(Debug)]
-struct Refused {
-    code: String,
-    message: String,
-}
-
 /// Restates one metric inside the transaction.
 pub(crate) async fn apply(
     commit: &mut Commit,
@@ -62,22 +56,21 @@ pub(crate) async fn apply(
         rejected: rejected_count,
         ..Applied::default()
     };
-    match judge(run, subject, extracted) {
-        Err(refused) => {
-            outcome.outcome = Outcome::Failed;
-            outcome.error = Some(
-                serde_json::json!({ "code": refused.code, "message": refused.message }).to_string(),
-            );
-        }
-        Ok(folded) => {
-            let restated = restate_metric(commit, run, subject, &folded).await?;
-            applied.rows = folded.rows.saturating_sub(restated.left_out);
-            applied.announced = restated.version.is_some();
-            outcome.rows = signed(applied.rows);
-            outcome.changed = signed(restated.changed);
-            outcome.overflow = signed(restated.overflow + folded.overflow_rows);
-            outcome.version = restated.version.unwrap_or_default();
-        }
+    if let Err(refused) = judge(&subject.metric, &extracted) {
+        outcome.outcome = Outcome::Failed;
+        outcome.error = Some(
+            serde_json::json!({ "code": refused.code, "message": refused.message }).to_string(),
+        );
+    } else {
+        let (rows, _) = deduplicate(extracted.rows);
+        let folded = fold(rows, &subject.rules, run.slot);
+        let restated = restate_metric(commit, run, subject, &folded).await?;
+        applied.rows = folded.rows.saturating_sub(restated.left_out);
+        applied.announced = restated.version.is_some();
+        outcome.rows = signed(applied.rows);
+        outcome.changed = signed(restated.changed);
+        outcome.overflow = signed(restated.overflow + folded.overflow_rows);
+        outcome.version = restated.version.unwrap_or_default();
     }
     commit.metric_outcome(&outcome, &samples).await?;
     Ok(applied)
@@ -94,44 +87,6 @@ fn samples(extracted: &Extracted) -> Vec<RejectedSample> {
             sample: row.sample.clone(),
         })
         .collect()
-}
-
-/// Decides whether the rows may be used at all: a renamed field must not erase history.
-fn judge(run: &RunOfMetrics, subject: &Subject, extracted: Extracted) -> Result<Folded, Refused> {
-    if let Some(error) = extracted.error {
-        return Err(Refused {
-            code: error.code.clone(),
-            message: error.message.clone(),
-        });
-    }
-    if extracted.records_missing {
-        return Err(Refused {
-            code: "records.missing".into(),
-            message:
-                "the records are not in the first page: was the field renamed, or is it null? \
-                      Say `missing: empty` in `select` where that means there are none"
-                    .into(),
-        });
-    }
-    let used = extracted.rows.len() as u64;
-    let returned = used + extracted.rejected_count;
-    let limit = subject.metric.reject_limit.get();
-    if returned > 0 && extracted.rejected_count as f64 > limit * returned as f64 {
-        let first = extracted.rejected.first();
-        let reason = first
-            .map(|row| format!("; the first: {}", row.reason))
-            .unwrap_or_default();
-        return Err(Refused {
-            code: "rows.rejected".into(),
-            message: format!(
-                "{} of {returned} rows could not be used, more than {} %{reason}",
-                extracted.rejected_count,
-                limit * 100.0
-            ),
-        });
-    }
-    let (rows, _) = deduplicate(extracted.rows);
-    Ok(fold(rows, &subject.rules, run.slot))
 }
 
 struct Restated {

@@ -5,6 +5,8 @@ mod config;
 mod error;
 mod extract;
 mod instruments;
+mod judge;
+mod preview;
 mod read_pages;
 mod recompute;
 mod relay;
@@ -66,6 +68,11 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
     let again = handler.clone();
     context.tasks.spawn_essential("recompute", async move {
         recompute::run(&again, stop, config.recompute_every, || beat.beat()).await;
+    });
+
+    let (stop, asked) = (context.shutdown.clone(), handler.clone());
+    context.tasks.spawn_essential("previews", async move {
+        preview::serve(&asked, &stop).await;
     });
 
     let stop = context.shutdown.token();

@@ -150,6 +150,25 @@ impl Worker {
         }
     }
 
+    /// Looks at pages for [`Worker::profile`]; the answer says when one cannot be read.
+    pub(crate) async fn survey(
+        &mut self,
+        pages: &[Page<'_>],
+    ) -> Result<Option<EvaluationError>, WorkerError> {
+        match self.ask(&frame::survey(pages)?).await? {
+            Reply::Held(problem) => Ok(problem),
+            _ => Err(WorkerError::OutOfTurn),
+        }
+    }
+
+    /// Tells what the pages looked at hold, as JSON of a `Look`; empty when none could be read.
+    pub(crate) async fn profile(&mut self) -> Result<String, WorkerError> {
+        match self.ask(&frame::profile()?).await? {
+            Reply::Profile(look) => Ok(look),
+            _ => Err(WorkerError::OutOfTurn),
+        }
+    }
+
     /// Sends one frame and reads its answer. A worker that fails here is gone.
     async fn ask(&mut self, frame: &[u8]) -> Result<Reply, WorkerError> {
         let mut process = self.process.take().ok_or(WorkerError::OutOfTurn)?;

@@ -9,6 +9,8 @@
 //! | [`pages`]: some pages for `scope: page` tasks | [`Reply::Pages`] |
 //! | [`hold`]: pages kept for `scope: run` tasks | [`Reply::Held`] |
 //! | [`run`]: evaluates what was held, and lets it go | [`Reply::Run`] |
+//! | [`survey`]: pages looked at for [`profile`] | [`Reply::Held`] |
+//! | [`profile`]: what the pages looked at hold | [`Reply::Profile`] |
 
 use std::io::{self, Read, Write};
 
@@ -35,6 +37,8 @@ pub enum Reply {
     Held(Option<EvaluationError>),
     /// The results of the `scope: run` tasks.
     Run(Vec<TaskResult>),
+    /// What pages hold, and the metrics they seem to offer: JSON of a [`Look`](crate::profile::Look).
+    Profile(String),
 }
 
 /// Why a frame cannot be used.
@@ -79,6 +83,16 @@ pub fn run() -> Result<Vec<u8>, FrameError> {
     encode(&Request::Run)
 }
 
+/// Returns the frame that looks at pages for [`profile`].
+pub fn survey(pages: &[Page<'_>]) -> Result<Vec<u8>, FrameError> {
+    encode(&Request::Survey(pages.iter().map(PageFrame::of).collect()))
+}
+
+/// Returns the frame that asks what the pages looked at hold.
+pub fn profile() -> Result<Vec<u8>, FrameError> {
+    encode(&Request::Profile)
+}
+
 /// Returns the length of the message behind a header.
 pub fn message_length(header: [u8; HEADER_BYTES]) -> Result<usize, FrameError> {
     let length = u32::from_le_bytes(header) as usize;
@@ -104,6 +118,7 @@ pub fn reply(message: &[u8]) -> Result<Reply, FrameError> {
         ReplyFrame::Run(results) => {
             Reply::Run(results.into_iter().map(ResultFrame::unpack).collect())
         }
+        ReplyFrame::Profile(look) => Reply::Profile(look),
     })
 }
 
@@ -166,6 +181,9 @@ pub(crate) enum Request<'a> {
     #[serde(borrow)]
     Hold(Vec<PageFrame<'a>>),
     Run,
+    #[serde(borrow)]
+    Survey(Vec<PageFrame<'a>>),
+    Profile,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -174,6 +192,7 @@ pub(crate) enum ReplyFrame {
     Pages(Vec<Vec<ResultFrame>>),
     Held(Option<EvaluationError>),
     Run(Vec<ResultFrame>),
+    Profile(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

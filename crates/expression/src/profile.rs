@@ -26,6 +26,25 @@ pub struct Profile {
     pub root: Field,
 }
 
+/// What some pages hold, and the metrics that they seem to offer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Look {
+    /// What they hold.
+    pub profile: Profile,
+    /// The metrics, the likeliest first.
+    pub suggestions: Vec<Suggestion>,
+}
+
+impl Look {
+    /// Adds the suggestions to a profile.
+    pub fn of(profile: Profile) -> Self {
+        Self {
+            suggestions: suggestions(&profile),
+            profile,
+        }
+    }
+}
+
 /// One place in an answer: a field, or the items of a list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Field {

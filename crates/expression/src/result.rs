@@ -1,7 +1,8 @@
 //! What one task got out of one page.
 
-use rollup::Row;
+use rollup::{Row, RowValue};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::EvaluationError;
 
@@ -50,4 +51,29 @@ pub struct RejectedRow {
     pub reason: String,
     /// The row as JSON: e-mail addresses and long tokens masked, at most 1 KiB.
     pub sample: String,
+}
+
+/// Returns a row as people read it: value, and date, dimensions, unit and key where it has them.
+pub fn row_json(row: &Row) -> Value {
+    let mut shown = Map::new();
+    shown.insert(
+        "value".to_owned(),
+        match &row.value {
+            RowValue::Number(number) => json!(number),
+            RowValue::Text(text) => json!(text),
+        },
+    );
+    if let Some(at) = row.at {
+        shown.insert("date".to_owned(), json!(at.to_string()));
+    }
+    if !row.dimensions.is_empty() {
+        shown.insert("dimensions".to_owned(), json!(row.dimensions));
+    }
+    if let Some(unit) = &row.unit {
+        shown.insert("unit".to_owned(), json!(unit));
+    }
+    if let Some(key) = &row.key {
+        shown.insert("key".to_owned(), json!(key));
+    }
+    Value::Object(shown)
 }

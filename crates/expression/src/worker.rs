@@ -10,6 +10,7 @@ use crate::evaluate::{Evaluator, Page, RunContext};
 use crate::frame::{
     PageFrame, ReplyFrame, Request, ResultFrame, encode, invalid, read_message, write_frame,
 };
+use crate::profile::{Look, Survey};
 use crate::{EvaluationError, FrameError, TaskResult};
 
 /// Answers the frames of `input` on `output` until the input ends: the whole of `tidemark worker`.
@@ -24,6 +25,7 @@ use crate::{EvaluationError, FrameError, TaskResult};
 pub fn worker_loop(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     let (mut evaluator, _) = Evaluator::new(Vec::new(), &RunContext::default(), Limits::default());
     let mut held = Held::default();
+    let mut survey: Option<Survey> = None;
     while let Some(message) = read_message(&mut input)? {
         let request = postcard::from_bytes::<Request<'_>>(&message)
             .map_err(|error| invalid(FrameError::Malformed(error)))?;
@@ -38,6 +40,7 @@ pub fn worker_loop(mut input: impl Read, mut output: impl Write) -> io::Result<(
                     return Err(invalid(FrameError::TooLong(tasks.len())));
                 }
                 held = Held::default();
+                survey = None;
                 let context = RunContext {
                     window: window.and_then(interval),
                     parent: parent.and_then(|parent| serde_json::from_str(&parent).ok()),
@@ -56,6 +59,21 @@ pub fn worker_loop(mut input: impl Read, mut output: impl Write) -> io::Result<(
             Request::Run => {
                 let held = std::mem::take(&mut held);
                 ReplyFrame::Run(packed(evaluator.eval_run(&held.pages())))
+            }
+            Request::Survey(pages) => {
+                let mut problem = None;
+                for page in pages.iter().map(PageFrame::page) {
+                    let survey = survey.get_or_insert_with(|| Survey::new(page.fetched_at));
+                    problem = problem.or(survey.page(page.bytes).err());
+                }
+                ReplyFrame::Held(problem)
+            }
+            Request::Profile => {
+                let look = survey.take().map(|survey| Look::of(survey.profile()));
+                ReplyFrame::Profile(
+                    look.and_then(|look| serde_json::to_string(&look).ok())
+                        .unwrap_or_default(),
+                )
             }
         };
         let frame = match encode(&reply) {
@@ -97,7 +115,9 @@ fn too_large(reply: &ReplyFrame) -> ReplyFrame {
     match reply {
         ReplyFrame::Pages(pages) => ReplyFrame::Pages(pages.iter().map(failed).collect()),
         ReplyFrame::Run(results) => ReplyFrame::Run(failed(results)),
-        ReplyFrame::Ready(_) | ReplyFrame::Held(_) => ReplyFrame::Held(Some(error())),
+        ReplyFrame::Ready(_) | ReplyFrame::Held(_) | ReplyFrame::Profile(_) => {
+            ReplyFrame::Held(Some(error()))
+        }
     }
 }
 
@@ -220,6 +240,29 @@ mod tests {
             frame::pages(&pages).unwrap(),
         ]);
         assert_eq!(replies, [Reply::Ready(Vec::new()), Reply::Pages(expected)]);
+    }
+
+    #[test]
+    fn what_pages_hold_is_told_with_what_they_offer() {
+        let mut pages = vec![page(
+            r#"{"items":[{"id":1,"at":"2026-01-05T10:00:00Z"}]}"#,
+            0,
+        )];
+        let replies = talk(&[
+            frame::survey(&pages).unwrap(),
+            frame::survey(&[page("<html>", 1)]).unwrap(),
+            frame::profile().unwrap(),
+            frame::profile().unwrap(),
+        ]);
+        assert_eq!(replies[0], Reply::Held(None));
+        assert!(
+            matches!(&replies[1], Reply::Held(Some(problem)) if problem.code == "upstream.not_json")
+        );
+        let mut survey = Survey::new(pages[0].fetched_at);
+        survey.page(pages.remove(0).bytes).unwrap();
+        let look = serde_json::to_string(&Look::of(survey.profile())).unwrap();
+        assert_eq!(replies[2], Reply::Profile(look));
+        assert_eq!(replies[3], Reply::Profile(String::new()), "told once");
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Http {
         url.set_fragment(None);
         let mut headers = match carry {
             Carry::Everything => sent_headers(request),
-            _ => own_headers(),
+            Carry::Nothing => own_headers(),
         };
         if carry == Carry::Everything {
             put_query(&mut url, &request.credentials.query);

@@ -46,7 +46,7 @@ pub(crate) async fn serve(engine: &Arc<Engine>, bus: &Bus, stop: &Shutdown) {
     let (answering, stopping) = (bus.clone(), stop.clone());
     let handler = move |ask: Ask| {
         let (engine, bus, stop) = (hasty.clone(), answering.clone(), stopping.clone());
-        async move { answer(&engine, &bus, &stop, &ask).await }
+        async move { Box::pin(answer(&engine, &bus, &stop, &ask)).await }
     };
     let filter = wire::subject::filter::preview_fetches();
     let at_once = engine.config.previews;

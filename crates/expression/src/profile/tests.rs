@@ -148,7 +148,7 @@ fn formats_of_dates_are_recognised_and_doubts_are_told() {
 #[test]
 fn a_list_with_dates_and_amounts_offers_counts_sums_and_the_stated_total() {
     let record = |id: u64| {
-        json!({ "id": id, "status": if id % 2 == 0 { "paid" } else { "open" }, "currency": "USD",
+        json!({ "id": id, "status": if id.is_multiple_of(2) { "paid" } else { "open" }, "currency": "USD",
             "transaction_time": "2026-01-05T10:00:00Z", "total": 12.5, "email": format!("a{id}@example.com"),
             "products": [{ "quantity": 1 }] })
     };

@@ -57,30 +57,7 @@ fn rows(text: &str, bytes: &[u8], now: Timestamp) -> Done {
             error.message, error.code
         )));
     }
-    let rows: Vec<serde_json::Value> = result
-        .rows
-        .iter()
-        .map(|row| {
-            let value = match &row.value {
-                rollup::RowValue::Number(number) => json!(number),
-                rollup::RowValue::Text(text) => json!(text),
-            };
-            let mut shown = json!({ "value": value });
-            if let Some(at) = row.at {
-                shown["date"] = json!(at.to_string());
-            }
-            if !row.dimensions.is_empty() {
-                shown["dimensions"] = json!(row.dimensions);
-            }
-            if let Some(unit) = &row.unit {
-                shown["unit"] = json!(unit);
-            }
-            if let Some(key) = &row.key {
-                shown["key"] = json!(key);
-            }
-            shown
-        })
-        .collect();
+    let rows: Vec<serde_json::Value> = result.rows.iter().map(expression::row_json).collect();
     let rejected: Vec<serde_json::Value> = result
         .rejected
         .iter()
