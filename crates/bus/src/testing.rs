@@ -41,8 +41,9 @@ impl TestServer {
             let port = free_port().expect("a free port");
             let configuration = folder.path().join("nats.conf");
             let store = folder.path().join("store");
+            // The streams' bounds are promises, not files: they must fit however full this disk is.
             let text = format!(
-                "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{settings}\n",
+                "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\", max_file_store: 100GB }}\n{settings}\n",
                 store.display()
             );
             std::fs::write(&configuration, text).expect("the server's configuration");
