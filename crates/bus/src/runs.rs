@@ -5,7 +5,7 @@ use crate::error::Error;
 use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind};
 use wire::message::{self, Message, Part};
 use wire::stream::Stream;
-use wire::{RunManifest, Subject, Window};
+use wire::{RunManifest, Window};
 
 /// Manifests looked through for one run: a month of one every five minutes.
 const LOOKED_THROUGH: usize = 10_000;
@@ -47,7 +47,9 @@ impl Bus {
         let subject = wire::subject::run(workspace, dataset)?;
         let handle = self.stream(&self.live().await?, Stream::Run).await?;
         if let Ok(newest) = handle.direct_get_last_for_subject(subject.as_str()).await
-            && let Some(found) = self.manifest_if(&subject, &newest.payload, run).await?
+            && let Some(found) = self
+                .manifest_if(subject.as_str(), &newest.payload, run)
+                .await?
         {
             return Ok(Some(found));
         }
@@ -59,7 +61,10 @@ impl Bus {
             {
                 Ok(next) => {
                     from = next.sequence + 1;
-                    if let Some(manifest) = self.manifest_if(&subject, &next.payload, run).await? {
+                    if let Some(manifest) = self
+                        .manifest_if(subject.as_str(), &next.payload, run)
+                        .await?
+                    {
                         found = Some(manifest);
                     }
                 }
@@ -75,13 +80,29 @@ impl Bus {
         Ok(found)
     }
 
+    /// Returns the manifest whose last part is at `sequence`, with all its parts; nothing when one of them is gone or
+    /// when it belongs to another run.
+    pub async fn manifest_at(
+        &self,
+        sequence: u64,
+        run: &str,
+    ) -> Result<Option<RunManifest>, Error> {
+        match self.message(Stream::Run, sequence).await? {
+            Some(stored) => {
+                self.manifest_if(stored.subject.as_str(), &stored.payload, run)
+                    .await
+            }
+            None => Ok(None),
+        }
+    }
+
     async fn manifest_if(
         &self,
-        subject: &Subject,
+        subject: &str,
         payload: &[u8],
         run: &str,
     ) -> Result<Option<RunManifest>, Error> {
-        let Ok(mut manifest) = message::decode::<RunManifest>(subject.as_str(), payload) else {
+        let Ok(mut manifest) = message::decode::<RunManifest>(subject, payload) else {
             return Ok(None);
         };
         if manifest.run != run || manifest.part() == Part::Earlier {

@@ -9,7 +9,7 @@ use service::{Context, Shutdown};
 use tracing::Instrument as _;
 use wire::run_manifest::RunOutcome;
 use wire::stream::Consumer;
-use wire::{PageHeaders, Progress, RunManifest, SyncRequest};
+use wire::{PageHeaders, Progress, Resume, RunManifest, SyncRequest};
 
 use crate::budget::Budgets;
 use crate::config::Config;
@@ -64,7 +64,7 @@ pub async fn handle(
     stop: &Shutdown,
     delivery: Delivery<SyncRequest>,
 ) -> Outcome {
-    let request = delivery.message;
+    let mut request = delivery.message;
     if delivery.deliveries >= engine.config.deliveries {
         let message = format!(
             "the request was delivered {} times and never ended",
@@ -89,6 +89,10 @@ pub async fn handle(
         in_hand: &delivery.in_hand,
     };
     let (outcome, counted) = async {
+        if let Err(error) = find_pages(bus, &mut request).await {
+            tracing::warn!(%error, "the pages of the earlier attempt could not be looked up");
+            return (Outcome::RetryAfter(AFTER_TROUBLE), "handed_back");
+        }
         let manifest = match engine.run(&request, &outlet, stop).await {
             Ok(manifest) => manifest,
             Err(unpublished) => {
@@ -113,6 +117,30 @@ pub async fn handle(
     .await;
     engine.instruments.end(counted);
     outcome
+}
+
+/// Fills in the pages of an earlier attempt that were too many for the request.
+///
+/// Without them the run begins anew: its pages would have a gap.
+async fn find_pages(bus: &Bus, request: &mut SyncRequest) -> Result<(), bus::Error> {
+    let Some(sequence) = request.resume.as_ref().and_then(|resume| resume.manifest) else {
+        return Ok(());
+    };
+    request.resume = bus
+        .manifest_at(sequence, &request.run)
+        .await?
+        .map(|earlier| Resume {
+            pages: earlier.pages,
+            next: earlier.next,
+            manifest: None,
+        });
+    if request.resume.is_none() {
+        tracing::warn!(
+            sequence,
+            "the earlier attempt's manifest is gone; the run begins anew"
+        );
+    }
+    Ok(())
 }
 
 fn counted(manifest: &RunManifest) -> &'static str {

@@ -513,10 +513,9 @@ impl<'a, O: Outlet> Run<'a, O> {
         manifest.stated_total = stated(self.walk.stated_total());
         manifest.stated_pages = stated(self.walk.stated_pages());
         if self.walk.source_changed() {
-            tracing::warn!(
-                run = manifest.run,
-                "the API's stated total changed during the run"
-            );
+            let note = "the API's stated total changed during the run";
+            tracing::warn!(run = manifest.run, note);
+            manifest.notes.push(note.to_owned());
         }
         match (&self.failure, self.end) {
             (Some((error, page)), _) => {

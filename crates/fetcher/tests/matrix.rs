@@ -372,6 +372,7 @@ fn after_resuming(first: &RunManifest, request: &mut wire::SyncRequest) {
     request.resume = Some(wire::Resume {
         pages: first.pages.clone(),
         next: first.next.clone(),
+        ..wire::Resume::default()
     });
 }
 

@@ -200,6 +200,7 @@ async fn shutdown_checkpoints_and_another_fetcher_goes_on() {
     request.resume = Some(wire::Resume {
         pages: checkpoint.pages.clone(),
         next: checkpoint.next.clone(),
+        manifest: None,
     });
     assert_eq!(
         bus.publish_sync(&request).await.expect("published"),
@@ -226,6 +227,101 @@ async fn shutdown_checkpoints_and_another_fetcher_goes_on() {
         .sum();
     assert_eq!(items, (1..=40).sum::<i64>());
     second.request();
+    assert!(context.tasks.drain(PATIENCE).await.is_empty());
+    listening.request();
+}
+
+#[tokio::test]
+async fn a_run_of_thousands_of_pages_goes_on_by_its_manifest() {
+    const EARLIER: u32 = 5_000;
+    let server = TestServer::start().await;
+    let bus = server.provisioned().await;
+    let listening = Shutdown::new();
+    let stub = Stub::start(|asked| {
+        let last = asked.target().ends_with(&format!("page={}", EARLIER + 2));
+        let records = asked
+            .target()
+            .rsplit('=')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        ok(&format!("{{\"items\":[{records}],\"more\":{}}}", !last))
+    })
+    .await;
+    let document = json!({"path": "/x", "max_pages": 9000, "pagination": {"page": {"param": "page", "has_more": "more"}}});
+    let mut request = order(&stub, "r_wire_6", document.clone());
+    request.max_pages = 9_000;
+
+    // What an earlier attempt left: more pages than one message can name.
+    let (mut walk, mut todo) = fetcher::pagination::Walk::begin(
+        definition::Request::from_document(&document)
+            .expect("a request")
+            .pagination,
+        9_000,
+    );
+    let mut earlier = RunManifest {
+        workspace: request.workspace.clone(),
+        dataset: request.dataset.clone(),
+        run: request.run.clone(),
+        attempt: 1,
+        outcome: "checkpoint".into(),
+        ended: "checkpoint".into(),
+        ..RunManifest::default()
+    };
+    while let Some((number, _)) = todo.pop() {
+        if number > EARLIER {
+            break;
+        }
+        let hash = wire::page::hash(&number.to_be_bytes());
+        let facts = fetcher::pagination::Facts {
+            records: Some(1),
+            has_more: Some(true),
+            hash: hash.clone(),
+            ..fetcher::pagination::Facts::default()
+        };
+        match walk.after(number, &facts).expect("no fault") {
+            fetcher::pagination::Step::Fetch(pages) => todo.extend(pages),
+            other => panic!("{other:?}"),
+        }
+        earlier.pages.push(wire::PageEntry {
+            number,
+            hash,
+            sequences: vec![u64::from(number)],
+            bytes: 30_000,
+            records: Some(1),
+            status: 200,
+            fetched_at: "2026-01-31T03:00:01.5Z".into(),
+            url: format!("{}x?page={number}", stub.url()),
+            ..wire::PageEntry::default()
+        });
+    }
+    earlier.next = Some(walk.checkpoint().into());
+    let sequence = bus.publish_manifest(&earlier).await.expect("published");
+    let mut ends = manifests(&bus, &listening);
+    let inline = serde_json::to_vec(&earlier.pages).expect("json").len();
+    assert!(inline > 1_048_576, "{inline} bytes would fit one message");
+
+    request.attempt = 2;
+    request.requires = vec![wire::sync_request::RESUME_BY_MANIFEST.to_owned()];
+    request.resume = Some(wire::Resume {
+        manifest: Some(sequence),
+        ..wire::Resume::default()
+    });
+    let stop = Shutdown::new();
+    let context = Context::new("fetcher", stop.clone());
+    fetcher::run(config(&[stub.address]), context.clone(), bus.clone())
+        .await
+        .expect("started");
+    publish(&bus, &request).await;
+    let checkpoint = next(&mut ends).await;
+    assert_eq!(checkpoint.outcome, "checkpoint", "the one from before");
+    let end = next(&mut ends).await;
+    assert_eq!(
+        (end.outcome.as_str(), end.pages.len(), stub.asked().len()),
+        ("complete", EARLIER as usize + 2, 2)
+    );
+    assert_eq!(end.pages[17].hash, earlier.pages[17].hash, "adopted");
+    stop.request();
     assert!(context.tasks.drain(PATIENCE).await.is_empty());
     listening.request();
 }

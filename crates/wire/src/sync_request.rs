@@ -20,8 +20,13 @@ words! {
     }
 }
 
+/// Required by a request whose earlier pages are listed in a manifest of the stream, not in the request.
+pub const RESUME_BY_MANIFEST: &str = "resume.manifest";
+
 impl Message for SyncRequest {
     const NAME: &'static str = "SyncRequest";
+
+    const ABILITIES: &'static [&'static str] = &[RESUME_BY_MANIFEST];
 
     fn subject(&self) -> Result<Subject, InvalidToken> {
         subject::sync(&self.workspace, &self.dataset, self.window.as_ref())

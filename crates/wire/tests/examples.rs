@@ -71,8 +71,33 @@ fn every_example_is_written_as_it_was_read() {
             expected.as_object_mut().unwrap().remove(unknown);
         }
         // Zeros, nulls and empty texts are written; 64-bit numbers are numbers; integers stay integers.
-        assert_eq!(through_by_name(&name, &bytes), expected, "{name}");
+        let mut written = through_by_name(&name, &bytes);
+        without_later_fields(&mut written, &expected);
+        assert_eq!(written, expected, "{name}");
     }
+}
+
+/// Takes away what the contract has gained since the example was written: defaults that it does not have.
+fn without_later_fields(written: &mut Value, example: &Value) {
+    match (written, example) {
+        (Value::Object(written), Value::Object(example)) => {
+            written.retain(|name, value| example.contains_key(name) || !is_default(value));
+            for (name, value) in written {
+                without_later_fields(value, &example[name]);
+            }
+        }
+        (Value::Array(written), Value::Array(example)) => {
+            for (written, example) in written.iter_mut().zip(example) {
+                without_later_fields(written, example);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_default(value: &Value) -> bool {
+    *value == json!([])
+        || [json!(null), json!(""), json!(0), json!(false), json!({})].contains(value)
 }
 
 #[test]
