@@ -1,11 +1,11 @@
 //! A run's rows into the store, in one transaction: restated cells, coverage, versions, news.
 
 use definition::Interval;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use rollup::{
     Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate,
 };
-use store::{Cell, CellChange, Commit, MetricOutcome, Outcome, RejectedSample, Replaced};
+use store::{Cell, CellChange, Commit, MetricOutcome, Outcome, RejectedSample, Replaced, instant};
 use wire::{Change, MetricUpdate};
 
 use crate::error::Error;
@@ -125,7 +125,7 @@ async fn restate_metric(
     }
     let mut version = None;
     if !replaced.changes.is_empty() {
-        let bumped = commit.bump_version(&subject.name).await?;
+        let bumped = commit.bump_version(&subject.name)?;
         let update = announcement(
             run,
             subject,
@@ -184,7 +184,7 @@ async fn write(
         .replace
         .iter()
         .copied()
-        .map(stored_interval)
+        .map(store::Interval::from)
         .collect();
     Ok(commit.replace(&subject.name, &intervals, &cells).await?)
 }
@@ -322,29 +322,6 @@ fn stored_coverage(coverage: &Coverage) -> store::Coverage {
         revision: coverage.revision,
         complete: coverage.complete,
     }
-}
-
-fn stored_interval(interval: Interval) -> store::Interval {
-    store::Interval {
-        start: interval.start.as_millisecond(),
-        end: interval.end.as_millisecond(),
-    }
-}
-
-/// Reads an instant of the store.
-pub(crate) fn instant(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
-}
-
-/// An instant of a message, cut to the store's milliseconds.
-pub(crate) fn parse_instant(text: &str) -> Option<Timestamp> {
-    let at: Timestamp = text.parse().ok()?;
-    let sub = i64::from(at.subsec_nanosecond() % 1_000_000);
-    at.checked_sub(SignedDuration::from_nanos(sub)).ok()
 }
 
 fn signed(count: u64) -> i64 {

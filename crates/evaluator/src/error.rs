@@ -23,15 +23,8 @@ pub enum Error {
         run: String,
     },
     /// A definition in the store makes no sense.
-    #[error("the stored {kind} `{name}` cannot be read: {problem}")]
-    Unreadable {
-        /// What kind of thing.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// The first problem.
-        problem: String,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] store::Unreadable),
     /// A metric changed while its pages were evaluated.
     #[error("metric `{metric}` changed meanwhile")]
     Moved {
@@ -56,7 +49,7 @@ impl Error {
             Self::Store(error) => error.is_infrastructure(),
             Self::Bus(_) | Self::Worker(_) | Self::Moved { .. } => true,
             Self::PagesGone { .. }
-            | Self::Unreadable { .. }
+            | Self::Unreadable(_)
             | Self::Message(_)
             | Self::Damaged { .. } => false,
         }
@@ -75,7 +68,7 @@ impl From<&Error> for Outcome {
             }
             Error::Moved { .. } => Self::RetryAfter(Duration::from_millis(50)),
             Error::PagesGone { .. }
-            | Error::Unreadable { .. }
+            | Error::Unreadable(_)
             | Error::Message(_)
             | Error::Damaged { .. } => Self::RetryAfter(Duration::from_secs(5)),
         }

@@ -86,7 +86,7 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
 
 /// Handles a manifest and says a word to the broker as long as that takes.
 async fn take(handler: RunHandler, delivery: bus::Delivery<RunManifest>) -> bus::Outcome {
-    let mut handling = std::pin::pin!(handler.handle(delivery.message));
+    let mut handling = std::pin::pin!(handler.handle(delivery.message, delivery.sequence));
     loop {
         match tokio::time::timeout(WORD_EVERY, &mut handling).await {
             Ok(outcome) => return outcome,

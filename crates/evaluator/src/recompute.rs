@@ -69,7 +69,10 @@ async fn again(handler: &RunHandler, recompute: &Recompute) -> Result<(), Error>
         return Ok(());
     };
     let task = Task::of(&metric.metric, named.as_ref(), 0);
-    let mut runs = handler.store.final_runs(workspace, dataset, RUNS).await?;
+    let runs = handler
+        .store
+        .runs_to_recompute(recompute, metric.revision, RUNS);
+    let mut runs = runs.await?;
     // As they came: what a newer slot says stays on top.
     runs.sort_by_key(|(run, _)| (run.slot, run.window.map(|window| window.start)));
     let mut evaluated = 0;

@@ -7,11 +7,11 @@ use definition::Interval;
 use expression::{RunContext, Task};
 use jiff::{SignedDuration, Timestamp};
 use rollup::Ended;
-use store::{Evaluation, RunEnd, RunKind, RunState, Store};
+use store::{Evaluation, RunEnd, RunKind, RunState, Store, parse_instant};
 use tracing::Instrument as _;
 use wire::{Progress, RunManifest};
 
-use crate::commit::{self, RunOfMetrics, parse_instant};
+use crate::commit::{self, RunOfMetrics};
 use crate::config::Config;
 use crate::error::Error;
 use crate::extract::{Extracted, Extraction};
@@ -26,6 +26,10 @@ const ALONE_FROM: u32 = 3;
 const DEAD_AT: u32 = 5;
 /// How often an evaluation begins again because a metric was edited meanwhile.
 const EDITS_FOLLOWED: u32 = 3;
+/// Pages of an interrupted run that travel in its next request: some 200 KB, of a message's 1 MB.
+const PAGES_IN_REQUEST: usize = 400;
+/// What the fetcher says of an answer 410.
+const GONE: &str = "upstream.gone";
 /// The pause before pages that are gone are fetched again.
 const REFETCH_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
@@ -41,8 +45,8 @@ pub(crate) struct RunHandler {
 }
 
 impl RunHandler {
-    /// Takes a manifest to its end. A repeat finds the run ended and changes nothing.
-    pub(crate) async fn handle(&self, manifest: RunManifest) -> Fate {
+    /// Takes a manifest, found at `sequence`, to its end. A repeat finds the run ended and changes nothing.
+    pub(crate) async fn handle(&self, manifest: RunManifest, sequence: u64) -> Fate {
         let span = tracing::info_span!(
             "evaluate",
             run = %manifest.run,
@@ -50,7 +54,7 @@ impl RunHandler {
             attempt = manifest.attempt,
         );
         async {
-            match self.take(&manifest).await {
+            match self.take(&manifest, sequence).await {
                 Ok(()) => Fate::Done,
                 Err(error) => {
                     if error.is_infrastructure() {
@@ -69,7 +73,7 @@ impl RunHandler {
         .await
     }
 
-    async fn take(&self, manifest: &RunManifest) -> Result<(), Error> {
+    async fn take(&self, manifest: &RunManifest, sequence: u64) -> Result<(), Error> {
         let (workspace, run) = (&manifest.workspace, &manifest.run);
         let Some(evaluation) = self.store.begin_evaluation(workspace, run).await? else {
             self.instruments.run_ended("repeat");
@@ -82,17 +86,22 @@ impl RunHandler {
         }
         match manifest.outcome.as_str() {
             "complete" | "truncated" => self.evaluate(manifest, &evaluation).await,
-            "checkpoint" => self.go_on_later(manifest).await,
+            "checkpoint" => self.go_on_later(manifest, sequence).await,
             _ => self.fail(manifest).await,
         }
     }
 
     /// Keeps how far the fetch came; the scheduler hands the run out again.
-    async fn go_on_later(&self, manifest: &RunManifest) -> Result<(), Error> {
+    async fn go_on_later(&self, manifest: &RunManifest, sequence: u64) -> Result<(), Error> {
         let pause = manifest.retry_after_ms.unwrap_or(0);
         let now = self.store.now().await?;
         let not_before = now.saturating_add(i64::try_from(pause).unwrap_or(i64::MAX));
-        let resume = serde_json::json!({ "pages": manifest.pages, "next": manifest.next });
+        let resume = if manifest.pages.len() > PAGES_IN_REQUEST {
+            // Too many for one message: the next attempt finds them where they are.
+            serde_json::json!({ "manifest": sequence })
+        } else {
+            serde_json::json!({ "pages": manifest.pages, "next": manifest.next })
+        };
         let (workspace, run) = (&manifest.workspace, &manifest.run);
         self.store
             .checkpoint(workspace, run, &resume.to_string(), not_before)
@@ -111,6 +120,10 @@ impl RunHandler {
                 .map(serde_json::to_string)
                 .transpose()?,
             needs_attention: message.filter(|_| manifest.needs_attention),
+            is_gone: manifest
+                .error
+                .as_ref()
+                .is_some_and(|error| error.code == GONE),
             ..end_of(manifest)?
         };
         self.store
@@ -314,8 +327,8 @@ impl RunHandler {
         let kept = self.config.kept_slots;
         let listed = u32::try_from(kept.saturating_mul(16)).unwrap_or(u32::MAX);
         let (workspace, dataset) = (&manifest.workspace, &manifest.dataset);
-        let runs = self.store.final_runs(workspace, dataset, listed).await?;
-        let mut slots: Vec<i64> = runs.iter().map(|(run, _)| run.slot).collect();
+        let runs = self.store.final_slots(workspace, dataset, listed).await?;
+        let mut slots: Vec<i64> = runs.iter().map(|(slot, _)| *slot).collect();
         slots.sort_unstable();
         slots.dedup();
         let Some(oldest) = slots
@@ -325,10 +338,8 @@ impl RunHandler {
         else {
             return Ok(());
         };
-        for (run, _) in runs.iter().filter(|(run, _)| run.slot == *oldest) {
-            self.bus
-                .purge_run_pages(workspace, dataset, &run.id)
-                .await?;
+        for (_, run) in runs.iter().filter(|(slot, _)| slot == oldest) {
+            self.bus.purge_run_pages(workspace, dataset, run).await?;
         }
         Ok(())
     }
@@ -352,6 +363,7 @@ fn end_of(manifest: &RunManifest) -> Result<RunEnd, Error> {
         pages: i64::try_from(manifest.pages.len()).unwrap_or(i64::MAX),
         partial: manifest.outcome == "truncated",
         ended: Some(manifest.ended.clone()),
+        notes: manifest.notes.clone(),
         ..RunEnd::default()
     })
 }

@@ -1,6 +1,6 @@
 //! The metrics that a run is for, as their definitions stand now.
 
-use definition::{Dataset, Definition, Metric, MetricType};
+use definition::{Dataset, Metric, MetricType};
 use jiff::{SignedDuration, Timestamp};
 use rollup::Rules;
 use store::{Kind, Store, StoredMetric};
@@ -36,10 +36,7 @@ pub(crate) async fn of_dataset(
 }
 
 fn subject(stored: &StoredMetric, named: Option<&Dataset>) -> Result<Subject, Error> {
-    let read = read("metric", &stored.name, &stored.document)?;
-    let Definition::Metric(metric) = read else {
-        return Err(unreadable("metric", &stored.name, "it is of another kind"));
-    };
+    let metric = stored.metric()?;
     Ok(Subject {
         name: stored.name.clone(),
         revision: stored.revision,
@@ -62,30 +59,7 @@ async fn named_dataset(
     let Some(stored) = store.definition(workspace, Kind::Dataset, &name).await? else {
         return Ok(None);
     };
-    match read("dataset", &name, &stored.document)? {
-        Definition::Dataset(dataset) => Ok(Some(dataset)),
-        _ => Err(unreadable("dataset", &name, "it is of another kind")),
-    }
-}
-
-fn read(kind: &'static str, name: &str, document: &str) -> Result<Definition, Error> {
-    let document = serde_json::from_str(document)
-        .map_err(|error| unreadable(kind, name, &error.to_string()))?;
-    Definition::from_document(&document).map_err(|problems| {
-        let first = problems
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        unreadable(kind, name, &first)
-    })
-}
-
-fn unreadable(kind: &'static str, name: &str, problem: &str) -> Error {
-    Error::Unreadable {
-        kind,
-        name: name.to_owned(),
-        problem: problem.to_owned(),
-    }
+    Ok(Some(stored.dataset_definition()?))
 }
 
 impl Subject {

@@ -188,7 +188,7 @@ async fn furnish(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
         complete: true,
     };
     commit.set_coverage("sold", &[coverage]).await?;
-    commit.bump_version("sold").await?;
+    commit.bump_version("sold")?;
     commit.finish(RunState::Final, &RunEnd::default()).await?;
     commit.commit().await?;
     Ok(())

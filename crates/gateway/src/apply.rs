@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::body::Content;
-use crate::definitions::{dataset, etag, parsed, warnings};
+use crate::definitions::{dataset, etag, warnings};
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument, ProblemItem, shown};
 use crate::router::Gateway;
@@ -260,9 +260,8 @@ impl InForce {
                 .store()
                 .definition(workspace, Kind::Connection, &name)
                 .await?
-                && let Definition::Connection(connection) = parsed(&stored.document)?
             {
-                known.connections.insert(name, connection);
+                known.connections.insert(name, stored.connection()?);
             }
         }
         Ok(known)
@@ -382,14 +381,13 @@ async fn followers(
             if written.contains(follower.name.as_str()) {
                 continue;
             }
-            if let Definition::Metric(metric) = parsed(&follower.document)? {
-                changes.push(Change {
-                    kind: Kind::Metric,
-                    name: follower.name,
-                    action: Action::Put(put_metric(follower.document, &metric, Some(dataset))),
-                    if_match: None,
-                });
-            }
+            let metric = follower.metric()?;
+            changes.push(Change {
+                kind: Kind::Metric,
+                name: follower.name,
+                action: Action::Put(put_metric(follower.document, &metric, Some(dataset))),
+                if_match: None,
+            });
         }
     }
     Ok(changes)

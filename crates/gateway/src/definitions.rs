@@ -373,24 +373,6 @@ pub(crate) async fn stored(
     found.ok_or_else(|| Problem::not_found(kind.as_str(), name))
 }
 
-/// Reads a stored document back into what it defines.
-pub(crate) fn parsed(document: &str) -> Result<Definition, Problem> {
-    let unreadable = |why: String| {
-        tracing::error!(error = %why, "a stored definition cannot be read");
-        Problem::internal()
-    };
-    let value: Value =
-        serde_json::from_str(document).map_err(|error| unreadable(error.to_string()))?;
-    Definition::from_document(&value).map_err(|problems| {
-        unreadable(
-            problems
-                .first()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-        )
-    })
-}
-
 /// Returns every connection of a workspace.
 pub(crate) async fn every_connection(
     gateway: &Gateway,
@@ -406,9 +388,7 @@ pub(crate) async fn every_connection(
         let last = page.last().map(|stored| stored.name.clone());
         let full = page.len() == PAGE as usize;
         for stored in page {
-            if let Definition::Connection(connection) = parsed(&stored.document)? {
-                connections.push(connection);
-            }
+            connections.push(stored.connection()?);
         }
         if !full {
             return Ok(connections);
@@ -450,7 +430,7 @@ async fn answer(
     status: StatusCode,
 ) -> Result<Response, Problem> {
     let tag = etag(stored.version);
-    let definition = parsed(&stored.document)?;
+    let definition = stored.definition()?;
     let created_at = stored.created_at;
     let mut view = view(stored);
     match definition {
@@ -502,10 +482,7 @@ pub(crate) async fn dataset(
         .definition(workspace, Kind::Dataset, name)
         .await?
     {
-        Some(stored) => match parsed(&stored.document)? {
-            Definition::Dataset(dataset) => Ok(Some(dataset)),
-            _ => Ok(None),
-        },
+        Some(stored) => Ok(Some(stored.dataset_definition()?)),
         None => Ok(None),
     }
 }

@@ -289,6 +289,13 @@ impl Problem {
     }
 }
 
+impl From<store::Unreadable> for Problem {
+    fn from(error: store::Unreadable) -> Self {
+        tracing::error!(%error, "a stored definition cannot be read");
+        Self::internal()
+    }
+}
+
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         use store::Error as E;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Kind, MetricOutcome, Run, RunsOf};
+use store::{Kind, MetricOutcome, MetricRun, Run};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
@@ -59,16 +59,21 @@ pub(crate) struct RunView {
     attempt: u32,
     /// Pages read.
     pages: i64,
-    /// Rows used, over all metrics.
+    /// Rows used: over all metrics, and in a metric's list its own.
     rows: i64,
-    /// Rows rejected, over all metrics.
+    /// Rows rejected: over all metrics, and in a metric's list its own.
     rejected: i64,
+    /// In a metric's list: `applied`, `failed` or `dead`, once its part of the run ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
     /// Whether it was cut short.
     partial: bool,
     /// What went wrong, redacted.
     error: Option<Value>,
     /// Why it exists or waits, for people.
     reason: Option<String>,
+    /// What else a person should know, such as that the stated total changed during the run.
+    notes: Vec<String>,
     /// When it was opened.
     created_at: String,
     /// When it was last handed to a fetcher.
@@ -141,14 +146,27 @@ impl RunView {
             pages: run.pages,
             rows: run.rows,
             rejected: run.rejected,
+            outcome: None,
             partial: run.partial,
             error: run.error.as_deref().map(json_or_text),
             reason: run.reason,
+            notes: run.notes,
             created_at: time::text(run.created_at),
             dispatched_at: run.dispatched_at.map(time::text),
             fetched_at: run.fetched_at.map(time::text),
             ended_at: run.ended_at.map(time::text),
             metrics: None,
+        }
+    }
+
+    /// Returns a run as one metric sees it.
+    fn of_metric(of: MetricRun) -> Self {
+        let own = of.outcome_error.as_deref().map(json_or_text);
+        let view = Self::of(of.run);
+        Self {
+            outcome: of.outcome.map(store::Outcome::as_str),
+            error: own.or(view.error),
+            ..view
         }
     }
 
@@ -185,7 +203,8 @@ pub(crate) struct RunList {
     next_cursor: Option<String>,
 }
 
-/// Lists the runs of the dataset that a metric reads, newest first.
+/// Lists the runs that concern a metric, newest first: those of the dataset that it reads, and those that gave it
+/// something before its request was edited.
 #[utoipa::path(get, path = "/api/v1/metrics/{name}/runs", operation_id = "list_runs", tag = "runs",
     params(("name" = String, Path, description = "The metric's name"), RunParameters),
     responses((status = 200, body = RunList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -205,17 +224,13 @@ pub(crate) async fn list(
     stored(&gateway, &caller.workspace, Kind::Metric, &name).await?;
     let runs = gateway
         .store()
-        .runs(
-            &caller.workspace,
-            RunsOf::Metric(&name),
-            limit,
-            cursor.as_deref(),
-        )
+        .runs_of_metric(&caller.workspace, &name, limit, cursor.as_deref())
         .await?;
     let full = runs.len() >= limit as usize;
-    let next_cursor = runs.last().filter(|_| full).map(|run| run.id.clone());
+    let last = runs.last().filter(|_| full);
+    let next_cursor = last.map(|last| last.run.id.clone());
     Ok(Json(RunList {
-        items: runs.into_iter().map(RunView::of).collect(),
+        items: runs.into_iter().map(RunView::of_metric).collect(),
         next_cursor,
     }))
 }

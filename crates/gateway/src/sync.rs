@@ -3,18 +3,17 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use definition::window::{Interval, backfill as backfill_windows, plan};
-use definition::{Definition, Fetch, Granularity, Metric, Weekday};
+use definition::{Fetch, Granularity, Metric, Weekday};
 use http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use store::{Kind, NewRuns, RunKind, StoredDataset};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::body::Content;
-use crate::definitions::{name_of, parsed, stored};
+use crate::definitions::{name_of, stored};
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument, shown};
 use crate::router::Gateway;
@@ -187,26 +186,19 @@ impl Subject {
     async fn load(gateway: &Gateway, workspace: &str, name: &str) -> Result<Self, Problem> {
         let name = name_of("metric", name)?;
         let stored = stored(gateway, workspace, Kind::Metric, &name).await?;
-        let Definition::Metric(metric) = parsed(&stored.document)? else {
-            return Err(Problem::internal());
-        };
+        let metric = stored.metric()?;
         let dataset = match &stored.dataset {
             Some(id) => gateway.store().dataset(workspace, id).await?,
             None => None,
         };
         let dataset = dataset.ok_or_else(|| Problem::not_found("dataset of this metric", &name))?;
-        let document = serde_json::from_str(&dataset.document).unwrap_or(Value::Null);
-        let Ok(fetch) = Fetch::from_document(&document) else {
-            tracing::error!(dataset = dataset.id, "a stored request cannot be read");
-            return Err(Problem::internal());
-        };
+        let fetch = dataset.fetch()?;
         // As the scheduler cuts them, so that a window asked for by hand is one that it knows.
         let (mut coarsest, mut zone, mut week_start) =
             (Granularity::Hour, metric.zone(), metric.week_start);
         for other in gateway.store().metrics_of(workspace, &dataset.id).await? {
-            if let Definition::Metric(other) = parsed(&other.document)?
-                && other.resolution >= coarsest
-            {
+            let other = other.metric()?;
+            if other.resolution >= coarsest {
                 (coarsest, zone, week_start) = (other.resolution, other.zone(), other.week_start);
             }
         }

@@ -3,18 +3,11 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub(crate) use store::instant;
+
 /// Returns unix milliseconds as RFC 3339 in UTC.
 pub(crate) fn text(milliseconds: i64) -> String {
     instant(milliseconds).to_string()
-}
-
-/// Returns the instant of unix milliseconds; one out of range is the nearest there is.
-pub(crate) fn instant(milliseconds: i64) -> Timestamp {
-    Timestamp::from_millisecond(milliseconds).unwrap_or(if milliseconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
 }
 
 /// Returns an instant as RFC 3339 with the offset that `zone` has then.

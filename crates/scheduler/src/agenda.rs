@@ -1,11 +1,9 @@
 //! When a dataset is due, and for which windows: decided from its definitions alone.
 
-use definition::{
-    Dataset, Definition, Fetch, Granularity, Interval, Metric, Schedule, Weekday, window,
-};
+use definition::{Dataset, Granularity, Interval, Schedule, Weekday, window};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use store::{StoredDataset, StoredMetric};
+use store::{StoredDataset, StoredMetric, Unreadable};
 
 /// Slots that were missed are walked through one by one up to this many, then jumped over.
 const MISSED_SLOTS_WALKED: u32 = 64;
@@ -23,15 +21,6 @@ pub(crate) struct Agenda {
     seed: u64,
 }
 
-/// A dataset's definitions cannot be read; the text says why.
-#[derive(Debug, thiserror::Error)]
-#[error("the stored {kind} `{name}` cannot be read: {problem}")]
-pub struct Unreadable {
-    kind: &'static str,
-    name: String,
-    problem: String,
-}
-
 impl Agenda {
     /// Reads the agenda from what is stored. `named` is the definition behind a named dataset.
     pub(crate) fn of(
@@ -39,7 +28,7 @@ impl Agenda {
         named: Option<&Dataset>,
         metrics: &[StoredMetric],
     ) -> Result<Self, Unreadable> {
-        let fetch = read_fetch(dataset)?;
+        let fetch = dataset.fetch()?;
         let mut agenda = Self {
             schedules: Vec::new(),
             window: fetch.window,
@@ -54,7 +43,7 @@ impl Agenda {
         };
         let rests = named.is_some_and(|named| named.paused);
         for stored in metrics {
-            let metric = read_metric(stored)?;
+            let metric = stored.metric()?;
             if metric.resolution >= agenda.coarsest {
                 agenda.coarsest = metric.resolution;
                 agenda.zone = metric.zone();
@@ -123,48 +112,4 @@ impl Agenda {
             .collect(),
         }
     }
-}
-
-/// Reads what a dataset fetches.
-pub(crate) fn read_fetch(dataset: &StoredDataset) -> Result<Fetch, Unreadable> {
-    let unreadable = |problem: String| Unreadable {
-        kind: "dataset",
-        name: dataset.id.clone(),
-        problem,
-    };
-    let document =
-        serde_json::from_str(&dataset.document).map_err(|error| unreadable(error.to_string()))?;
-    Fetch::from_document(&document).map_err(|problems| unreadable(first(&problems)))
-}
-
-/// Reads a stored definition of any kind.
-pub(crate) fn read_definition(
-    kind: &'static str,
-    name: &str,
-    document: &str,
-) -> Result<Definition, Unreadable> {
-    let unreadable = |problem: String| Unreadable {
-        kind,
-        name: name.to_owned(),
-        problem,
-    };
-    let document = serde_json::from_str(document).map_err(|error| unreadable(error.to_string()))?;
-    Definition::from_document(&document).map_err(|problems| unreadable(first(&problems)))
-}
-
-fn read_metric(stored: &StoredMetric) -> Result<Metric, Unreadable> {
-    match read_definition("metric", &stored.name, &stored.document)? {
-        Definition::Metric(metric) => Ok(metric),
-        _ => Err(Unreadable {
-            kind: "metric",
-            name: stored.name.clone(),
-            problem: "it is of another kind".into(),
-        }),
-    }
-}
-
-fn first(problems: &[definition::Problem]) -> String {
-    problems
-        .first()
-        .map_or_else(|| "unknown problem".into(), ToString::to_string)
 }

@@ -1,9 +1,12 @@
 //! Opens runs for datasets whose time has come, many in one transaction.
 
-use jiff::{SignedDuration, Timestamp};
-use store::{DueSlot, Kind, Store, StoredDataset};
+use std::collections::BTreeMap;
 
-use crate::agenda::{Agenda, read_definition};
+use definition::{Connection, Dataset};
+use jiff::{SignedDuration, Timestamp};
+use store::{DueSlot, Kind, Store, StoredDataset, StoredMetric, instant};
+
+use crate::agenda::Agenda;
 use crate::error::Error;
 
 /// Datasets handled in one transaction: small enough that nobody waits long for the store.
@@ -15,29 +18,33 @@ const FIRST_SYNC_AFTER: SignedDuration = SignedDuration::from_secs(30);
 pub(crate) async fn open_due(store: &Store, now: Timestamp) -> Result<(usize, bool), Error> {
     let datasets = store.due_datasets(now.as_millisecond(), BATCH).await?;
     let more = datasets.len() >= BATCH as usize;
-    let mut slots = Vec::with_capacity(datasets.len());
-    for dataset in datasets {
-        match decide(store, &dataset, now).await {
-            Ok(Decision::Open(slot)) => slots.push(slot),
-            Ok(Decision::Later(next)) => {
-                let next = next.map(Timestamp::as_millisecond);
-                store
-                    .set_next_due(&dataset.workspace, &dataset.id, next)
-                    .await?;
+    let mut by_workspace: BTreeMap<&str, Vec<&StoredDataset>> = BTreeMap::new();
+    for dataset in &datasets {
+        let of_workspace = by_workspace.entry(&dataset.workspace).or_default();
+        of_workspace.push(dataset);
+    }
+    let (mut slots, mut plans) = (Vec::new(), Vec::new());
+    for (workspace, datasets) in by_workspace {
+        let context = Context::read(store, workspace, &datasets).await?;
+        for dataset in datasets {
+            match context.decide(dataset, now) {
+                Ok(Decision::Open(slot)) => slots.push(slot),
+                Ok(Decision::Later(next)) => {
+                    let next = next.map(Timestamp::as_millisecond);
+                    plans.push((workspace.to_owned(), dataset.id.clone(), next));
+                }
+                Err(error) => {
+                    tracing::error!(dataset = %dataset.id, %error, "dataset cannot be planned");
+                    plans.push((workspace.to_owned(), dataset.id.clone(), None));
+                    let reason = error.to_string();
+                    store
+                        .set_attention(workspace, &dataset.id, Some(&reason))
+                        .await?;
+                }
             }
-            Err(Error::Unreadable(error)) => {
-                tracing::error!(dataset = %dataset.id, %error, "dataset cannot be planned");
-                store
-                    .set_next_due(&dataset.workspace, &dataset.id, None)
-                    .await?;
-                let reason = error.to_string();
-                store
-                    .set_attention(&dataset.workspace, &dataset.id, Some(&reason))
-                    .await?;
-            }
-            Err(error) => return Err(error),
         }
     }
+    store.set_next_dues(&plans).await?;
     if slots.is_empty() {
         return Ok((0, more));
     }
@@ -50,92 +57,104 @@ enum Decision {
     Later(Option<Timestamp>),
 }
 
-async fn decide(store: &Store, dataset: &StoredDataset, now: Timestamp) -> Result<Decision, Error> {
-    let agenda = agenda_of(store, dataset).await?;
-    let due = dataset
-        .next_due_at
-        .map(instant)
-        .filter(|due| *due <= now && !dataset.replan);
-    let Some(due) = due else {
-        // Definitions changed: planned again, and not fetched for that reason.
-        return Ok(Decision::Later(agenda.next_after(now)));
-    };
-    let first_sync = instant(dataset.created_at)
-        .saturating_add(FIRST_SYNC_AFTER)
-        .unwrap_or(now);
-    if due <= first_sync {
-        if dataset.last_success_at.is_some() {
-            // Somebody synced it since it was made.
+/// What deciding about datasets of one workspace needs, read at once for all of them.
+struct Context {
+    metrics: BTreeMap<String, Vec<StoredMetric>>,
+    named: BTreeMap<String, Result<Dataset, store::Unreadable>>,
+    connections: BTreeMap<String, Result<Connection, store::Unreadable>>,
+}
+
+impl Context {
+    async fn read(
+        store: &Store,
+        workspace: &str,
+        datasets: &[&StoredDataset],
+    ) -> Result<Self, Error> {
+        let ids: Vec<String> = datasets.iter().map(|one| one.id.clone()).collect();
+        let mut names: Vec<String> = datasets.iter().filter_map(|one| one.name.clone()).collect();
+        names.sort();
+        let mut connections: Vec<String> =
+            datasets.iter().map(|one| one.connection.clone()).collect();
+        connections.sort();
+        connections.dedup();
+        let named = store
+            .definitions_named(workspace, Kind::Dataset, &names)
+            .await?;
+        let connections = store
+            .definitions_named(workspace, Kind::Connection, &connections)
+            .await?;
+        Ok(Self {
+            metrics: store.metrics_of_all(workspace, &ids).await?,
+            named: named
+                .iter()
+                .map(|one| (one.name.clone(), one.dataset_definition()))
+                .collect(),
+            connections: connections
+                .iter()
+                .map(|one| (one.name.clone(), one.connection()))
+                .collect(),
+        })
+    }
+
+    fn decide(
+        &self,
+        dataset: &StoredDataset,
+        now: Timestamp,
+    ) -> Result<Decision, store::Unreadable> {
+        let agenda = self.agenda_of(dataset)?;
+        let due = dataset
+            .next_due_at
+            .map(instant)
+            .filter(|due| *due <= now && !dataset.replan);
+        let Some(due) = due else {
+            // Definitions changed: planned again, and not fetched for that reason.
+            return Ok(Decision::Later(agenda.next_after(now)));
+        };
+        let first_sync = instant(dataset.created_at)
+            .saturating_add(FIRST_SYNC_AFTER)
+            .unwrap_or(now);
+        if due <= first_sync {
+            if dataset.last_success_at.is_some() {
+                // Somebody synced it since it was made.
+                return Ok(Decision::Later(agenda.next_after(now)));
+            }
+            if now < first_sync {
+                return Ok(Decision::Later(agenda.next_after(now).map(|_| first_sync)));
+            }
+        }
+        if agenda.rests() || dataset.paused_reason.is_some() {
+            return Ok(Decision::Later(None));
+        }
+        if self.connection_rests(dataset)? {
             return Ok(Decision::Later(agenda.next_after(now)));
         }
-        if now < first_sync {
-            return Ok(Decision::Later(agenda.next_after(now).map(|_| first_sync)));
+        let slot = agenda.newest_due(due, now);
+        let last_window_end = dataset.last_window_end.map(instant);
+        Ok(Decision::Open(DueSlot {
+            workspace: dataset.workspace.clone(),
+            dataset: dataset.id.clone(),
+            slot: slot.as_millisecond(),
+            windows: agenda
+                .windows(last_window_end, now)
+                .into_iter()
+                .map(|window| window.map(store::Interval::from))
+                .collect(),
+            next_due: agenda.next_after(now).map(Timestamp::as_millisecond),
+        }))
+    }
+
+    fn agenda_of(&self, dataset: &StoredDataset) -> Result<Agenda, store::Unreadable> {
+        let metrics = self.metrics.get(&dataset.id).map_or(&[][..], Vec::as_slice);
+        let named = dataset.name.as_ref().and_then(|name| self.named.get(name));
+        let named = named.map(Result::as_ref).transpose();
+        Agenda::of(dataset, named.map_err(Clone::clone)?, metrics)
+    }
+
+    fn connection_rests(&self, dataset: &StoredDataset) -> Result<bool, store::Unreadable> {
+        match self.connections.get(&dataset.connection) {
+            None => Ok(false),
+            Some(Ok(connection)) => Ok(connection.paused),
+            Some(Err(error)) => Err(error.clone()),
         }
     }
-    if agenda.rests() {
-        return Ok(Decision::Later(None));
-    }
-    if connection_rests(store, dataset).await? {
-        return Ok(Decision::Later(agenda.next_after(now)));
-    }
-    let slot = agenda.newest_due(due, now);
-    let last_window_end = dataset.last_window_end.map(instant);
-    Ok(Decision::Open(DueSlot {
-        workspace: dataset.workspace.clone(),
-        dataset: dataset.id.clone(),
-        slot: slot.as_millisecond(),
-        windows: agenda
-            .windows(last_window_end, now)
-            .into_iter()
-            .map(|window| window.map(stored_interval))
-            .collect(),
-        next_due: agenda.next_after(now).map(Timestamp::as_millisecond),
-    }))
-}
-
-async fn agenda_of(store: &Store, dataset: &StoredDataset) -> Result<Agenda, Error> {
-    let metrics = store.metrics_of(&dataset.workspace, &dataset.id).await?;
-    let named = match &dataset.name {
-        Some(name) => {
-            store
-                .definition(&dataset.workspace, Kind::Dataset, name)
-                .await?
-        }
-        None => None,
-    };
-    let named = match named {
-        Some(stored) => match read_definition("dataset", &stored.name, &stored.document)? {
-            definition::Definition::Dataset(named) => Some(named),
-            _ => None,
-        },
-        None => None,
-    };
-    Ok(Agenda::of(dataset, named.as_ref(), &metrics)?)
-}
-
-async fn connection_rests(store: &Store, dataset: &StoredDataset) -> Result<bool, Error> {
-    let connection = store
-        .definition(&dataset.workspace, Kind::Connection, &dataset.connection)
-        .await?;
-    let Some(stored) = connection else {
-        return Ok(false);
-    };
-    let read = read_definition("connection", &stored.name, &stored.document)?;
-    Ok(matches!(read, definition::Definition::Connection(connection) if connection.paused))
-}
-
-fn stored_interval(interval: definition::Interval) -> store::Interval {
-    store::Interval {
-        start: interval.start.as_millisecond(),
-        end: interval.end.as_millisecond(),
-    }
-}
-
-/// Reads an instant of the store.
-pub(crate) fn instant(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    })
 }

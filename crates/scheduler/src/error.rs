@@ -1,7 +1,5 @@
 //! Why a turn of the scheduler did not end well. The next turn tries again.
 
-use crate::agenda::Unreadable;
-
 /// A failure of one turn.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,7 +9,4 @@ pub enum Error {
     /// NATS did not do what was asked.
     #[error("NATS failed")]
     Bus(#[from] bus::Error),
-    /// A definition in the store makes no sense.
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
 }

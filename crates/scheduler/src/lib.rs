@@ -9,6 +9,7 @@ mod instruments;
 mod reconcile;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
@@ -16,7 +17,8 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use service::{Context, Shutdown};
 use store::Store;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 pub use config::Config;
 pub use error::Error;
@@ -25,6 +27,8 @@ use instruments::Instruments;
 
 /// A turn that takes longer than this is stuck: no call in it may wait that long.
 const TURN_LIMIT: Duration = Duration::from_mins(5);
+/// The pause between turns while runs go out: a claim costs a few milliseconds of the store.
+const BUSY_TURN: Duration = Duration::from_millis(100);
 /// An announcement that waits longer than this is an alarm: evaluators publish within a second.
 const STALE_OUTBOX: f64 = 300.0;
 
@@ -39,6 +43,7 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
         context: context.clone(),
         store,
         bus,
+        dispatch_now: Arc::default(),
     };
     let (due, dispatch, reconcile, sweep) = (part.clone(), part.clone(), part.clone(), part);
     context
@@ -64,6 +69,8 @@ struct Turns {
     store: Store,
     bus: Bus,
     instruments: Instruments,
+    /// Runs were opened: they need not wait for the next turn.
+    dispatch_now: Arc<Notify>,
 }
 
 impl Turns {
@@ -75,7 +82,7 @@ impl Turns {
                 (opened, more) = due::open_due(&self.store, self.now().await?).await?;
                 self.instruments.opened.add(opened as u64, &[]);
                 if opened > 0 {
-                    self.dispatch_all().await?;
+                    self.dispatch_now.notify_one();
                 }
             }
             Ok(())
@@ -87,19 +94,25 @@ impl Turns {
         let shutdown = self.context.shutdown.clone();
         let heartbeat = self.context.liveness.heartbeat("dispatch", TURN_LIMIT);
         let mut wakes = self.bus.wakes().await.ok();
-        let mut turn = interval(self.config.dispatch_every);
-        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = Duration::ZERO;
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,
-                _ = turn.tick() => {}
+                () = sleep(pause) => {}
+                () = self.dispatch_now.notified() => {}
                 woken = next(&mut wakes) => if !woken { wakes = None; },
             }
             heartbeat.beat();
             if wakes.is_none() {
                 wakes = self.bus.wakes().await.ok();
             }
-            self.report("dispatch", self.dispatch_all().await);
+            let sent = self.dispatch_all().await;
+            // Where runs went, others may wait for their places: fetchers are quicker than our pauses.
+            pause = match sent {
+                Ok(1..) => self.config.dispatch_every.min(BUSY_TURN),
+                _ => self.config.dispatch_every,
+            };
+            self.report("dispatch", sent.map(drop));
         }
     }
 
@@ -136,20 +149,24 @@ impl Turns {
         .await;
     }
 
-    async fn dispatch_all(&self) -> Result<(), Error> {
-        let mut more = true;
-        while more && !self.context.shutdown.is_requested() {
+    /// Hands out what may go now; returns how many runs went.
+    async fn dispatch_all(&self) -> Result<usize, Error> {
+        let mut sent = 0;
+        while !self.context.shutdown.is_requested() {
             let now = self.now().await?;
-            let sent;
-            (sent, more) = dispatch::dispatch(&self.store, &self.bus, &self.config, now).await?;
-            self.instruments.dispatched.add(sent as u64, &[]);
+            let turn = dispatch::dispatch(&self.store, &self.bus, &self.config, now).await?;
+            self.instruments.dispatched.add(turn.published as u64, &[]);
+            sent += turn.published;
+            if !turn.more {
+                break;
+            }
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// The store's clock, so that replicas on machines with different clocks agree.
     async fn now(&self) -> Result<Timestamp, Error> {
-        Ok(due::instant(self.store.now().await?))
+        Ok(store::instant(self.store.now().await?))
     }
 
     /// Takes a turn now and then until shutdown; a failed turn is reported and tried again.

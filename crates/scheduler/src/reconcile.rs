@@ -8,10 +8,9 @@
 
 use bus::Bus;
 use jiff::{SignedDuration, Timestamp};
-use store::{Run, Store};
+use store::{Run, Store, instant};
 
 use crate::config::Config;
-use crate::due::instant;
 use crate::error::Error;
 
 /// Overdue runs looked at in one turn.

@@ -130,7 +130,7 @@ async fn fill(store: &Store, dataset: &str) {
         end: 366 * DAY,
     }];
     commit.replace("one", &everything, &cells).await.unwrap();
-    commit.bump_version("one").await.unwrap();
+    commit.bump_version("one").unwrap();
     commit
         .finish(RunState::Final, &RunEnd::default())
         .await

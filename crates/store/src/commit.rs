@@ -26,8 +26,6 @@ pub struct CommitMetric {
     pub name: String,
     /// The revision in force; evaluate at this one or drop the commit.
     pub revision: i64,
-    /// The canonical document.
-    pub document: String,
     /// The version of its data.
     pub version: i64,
 }
@@ -52,6 +50,8 @@ pub struct Commit {
     epoch: i64,
     series_limit: usize,
     run: Run,
+    /// Nothing was recorded for the run before: there are no rejected rows to be replaced.
+    is_first: bool,
     metrics: Vec<CommitMetric>,
     held: HashMap<String, Held>,
 }
@@ -60,6 +60,10 @@ pub struct Commit {
 pub(crate) struct Held {
     pub(crate) id: i64,
     version: i64,
+    /// The version is higher than the stored one.
+    is_raised: bool,
+    /// The coverage as it is in the store, once read.
+    coverage: Option<Vec<Coverage>>,
     pub(crate) series: Option<Series>,
 }
 
@@ -72,7 +76,7 @@ impl Store {
         let Some(epoch) = lock_dataset(&mut tx, ws, dataset).await? else {
             return Ok(None);
         };
-        let Some(run) = lock_run(&mut tx, ws, dataset, run).await? else {
+        let Some((run, facts)) = lock_run(&mut tx, ws, dataset, run).await? else {
             return Ok(None);
         };
         if run.state.is_ended() {
@@ -87,7 +91,7 @@ impl Store {
             tx.commit(step).await?;
             return Ok(None);
         }
-        Commit::hold(tx, run).await.map(Some)
+        Commit::hold(tx, run, facts).await.map(Some)
     }
 
     /// Begins a recompute from a final run of the dataset's present epoch: the same locks, so that it
@@ -103,13 +107,13 @@ impl Store {
         let Some(epoch) = lock_dataset(&mut tx, ws, dataset).await? else {
             return Ok(None);
         };
-        let Some(run) = lock_run(&mut tx, ws, dataset, run).await? else {
+        let Some((run, facts)) = lock_run(&mut tx, ws, dataset, run).await? else {
             return Ok(None);
         };
         if run.state != RunState::Final || run.epoch != epoch {
             return Ok(None);
         }
-        Commit::hold(tx, run).await.map(Some)
+        Commit::hold(tx, run, facts).await.map(Some)
     }
 }
 
@@ -133,14 +137,20 @@ impl Commit {
 
     /// Reads a metric's coverage, by start.
     pub async fn coverage(&mut self, metric: &str) -> Result<Vec<Coverage>> {
-        let id = held(&mut self.held, metric)?.id;
-        points::coverage(&mut self.tx, id).await
+        let held = held(&mut self.held, metric)?;
+        if held.coverage.is_none() {
+            held.coverage = Some(points::coverage(&mut self.tx, held.id).await?);
+        }
+        Ok(held.coverage.clone().unwrap_or_default())
     }
 
     /// Reads a metric's cells that start in `[from, to)`, by start and series.
     pub async fn cells(&mut self, metric: &str, from: i64, to: i64) -> Result<Vec<Cell>> {
         let held = held(&mut self.held, metric)?;
         let cells = points::packed_cells(&mut self.tx, held.id, from, to).await?;
+        if cells.is_empty() {
+            return Ok(Vec::new());
+        }
         let series = series(&mut self.tx, held).await?;
         let mut cells: Vec<Cell> = cells
             .into_iter()
@@ -236,6 +246,7 @@ impl Commit {
             .filter(|c| old.get(&c.start) != Some(**c))
             .map(|c| values![id, c.start, c.end, c.as_of, &c.run, c.revision, c.complete])
             .collect();
+        held(&mut self.held, metric)?.coverage = None;
         let sql = "INSERT INTO coverage (metric_id, start_at, end_at, as_of, run, revision, complete) \
                    VALUES §values ON CONFLICT (metric_id, start_at) DO UPDATE SET end_at = excluded.end_at, \
                    as_of = excluded.as_of, run = excluded.run, revision = excluded.revision, \
@@ -243,14 +254,12 @@ impl Commit {
         self.tx.many(step, sql, &[], changed).await.map(drop)
     }
 
-    /// Raises the version of the metric's data and returns it: `epoch × 10^12 + n`.
-    pub async fn bump_version(&mut self, metric: &str) -> Result<i64> {
+    /// Raises the version of the metric's data and returns it: `epoch × 10^12 + n`. It is written with
+    /// the metric's outcome, or at the latest with the commit.
+    pub fn bump_version(&mut self, metric: &str) -> Result<i64> {
         let held = held(&mut self.held, metric)?;
         held.version = next_version(held.version, self.epoch);
-        let sql = "UPDATE metrics SET version = $2 WHERE id = $1";
-        self.tx
-            .run("raise a version", sql, values![held.id, held.version])
-            .await?;
+        held.is_raised = true;
         Ok(held.version)
     }
 
@@ -301,14 +310,17 @@ impl Commit {
         self.tx.many(step, sql, &[], vec![row]).await?;
         let success = (outcome.outcome == Outcome::Applied).then_some(self.now);
         let sql = "UPDATE metrics SET last_run = $2, last_outcome = $3, last_error = $4, \
-                   last_success_at = COALESCE($5, last_success_at) WHERE id = $1";
+                   last_success_at = COALESCE($5, last_success_at), version = $6 WHERE id = $1";
         let word = outcome.outcome.as_str();
-        let values = values![held.id, &self.run.id, word, &outcome.error, success];
+        let (run, error) = (&self.run.id, &outcome.error);
+        let values = values![held.id, run, word, error, success, held.version];
         self.tx.run(step, sql, values).await?;
-        let sql = "DELETE FROM rejected_rows WHERE run = $1 AND metric = $2";
-        self.tx
-            .run(step, sql, values![&self.run.id, &outcome.metric])
-            .await?;
+        held.is_raised = false;
+        if !self.is_first {
+            let sql = "DELETE FROM rejected_rows WHERE run = $1 AND metric = $2";
+            let values = values![&self.run.id, &outcome.metric];
+            self.tx.run(step, sql, values).await?;
+        }
         let rows = rejected
             .iter()
             .take(REJECTED_SAMPLES_KEPT)
@@ -345,27 +357,23 @@ impl Commit {
     }
 
     /// Makes it all visible.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        let step = "raise a version";
+        for held in self.held.values().filter(|held| held.is_raised) {
+            let sql = "UPDATE metrics SET version = $2 WHERE id = $1";
+            let values = values![held.id, held.version];
+            self.tx.run(step, sql, values).await?;
+        }
         self.tx.commit("commit a run").await
     }
 
-    async fn hold(mut tx: Tx, run: Run) -> Result<Self> {
+    async fn hold(mut tx: Tx, run: Run, facts: Facts) -> Result<Self> {
         let step = "lock metrics";
         let sql = "SELECT id, name, revision, version FROM metrics WHERE workspace = $1 AND dataset = $2 \
                    ORDER BY name §lock";
         let rows = tx
             .rows(step, sql, values![&run.workspace, &run.dataset])
             .await?;
-        // Only now, under the locks, are the documents those of the revisions.
-        let sql = "SELECT f.name, f.document FROM definitions f JOIN metrics m ON m.workspace = f.workspace \
-                   AND m.name = f.name WHERE m.workspace = $1 AND m.dataset = $2 AND f.kind = 'metric'";
-        let mut documents = HashMap::new();
-        for row in tx
-            .rows(step, sql, values![&run.workspace, &run.dataset])
-            .await?
-        {
-            documents.insert(row.text(0)?, row.text(1)?);
-        }
         let mut metrics = Vec::with_capacity(rows.len());
         let mut held = HashMap::with_capacity(rows.len());
         for row in rows {
@@ -375,35 +383,23 @@ impl Commit {
                 Held {
                     id,
                     version,
+                    is_raised: false,
+                    coverage: None,
                     series: None,
                 },
             );
-            let document = documents.remove(&name).unwrap_or_default();
             metrics.push(CommitMetric {
                 name,
                 revision: row.int(2)?,
-                document,
                 version,
             });
         }
-        let now = tx.now().await?;
-        let sql = "SELECT key, value FROM settings WHERE key §in($1)";
-        let keys = vec![EPOCH_SETTING.to_owned(), SERIES_LIMIT_SETTING.to_owned()];
-        let (mut current_epoch, mut series_limit) = (0, SERIES_LIMIT);
-        for row in tx.rows(step, sql, values![keys]).await? {
-            let value = row.text(1)?.parse().ok();
-            if row.text(0)? == EPOCH_SETTING {
-                current_epoch = value.unwrap_or(current_epoch);
-            } else {
-                series_limit = value.unwrap_or(series_limit);
-            }
-        }
-        let series_limit = usize::try_from(series_limit).unwrap_or(0);
         Ok(Self {
             tx,
-            now,
-            epoch: current_epoch,
-            series_limit,
+            now: facts.now,
+            epoch: facts.epoch,
+            series_limit: usize::try_from(facts.series_limit).unwrap_or(0),
+            is_first: !run.state.is_ended(),
             run,
             metrics,
             held,
@@ -425,10 +421,36 @@ async fn lock_dataset(tx: &mut Tx, ws: &str, dataset: &str) -> Result<Option<i64
     row.map(|row| row.int(0)).transpose()
 }
 
-async fn lock_run(tx: &mut Tx, ws: &str, dataset: &str, run: &str) -> Result<Option<Run>> {
-    let sql = runs::columns!("WHERE id = $3 AND workspace = $1 AND dataset = $2 §lock");
-    let row = tx.row("lock a run", sql, values![ws, dataset, run]).await?;
-    row.as_ref().map(runs::read).transpose()
+/// What a commit must know of the store, read with its run.
+struct Facts {
+    now: i64,
+    /// Of the store, raised by a restore.
+    epoch: i64,
+    series_limit: i64,
+}
+
+/// Locks a run, behind its dataset; the clock read here is that of the holder of the locks.
+async fn lock_run(tx: &mut Tx, ws: &str, dataset: &str, run: &str) -> Result<Option<(Run, Facts)>> {
+    let sql = runs::columns!(
+        ", §now, (SELECT value FROM settings WHERE key = $4), (SELECT value FROM settings WHERE key = $5)",
+        "WHERE id = $3 AND workspace = $1 AND dataset = $2 §lock"
+    );
+    let values = values![ws, dataset, run, EPOCH_SETTING, SERIES_LIMIT_SETTING];
+    let Some(row) = tx.row("lock a run", sql, values).await? else {
+        return Ok(None);
+    };
+    let setting = |at: usize, otherwise: i64| -> Result<i64> {
+        let value = row.text_or_null(runs::COLUMNS + at)?;
+        Ok(value
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(otherwise))
+    };
+    let facts = Facts {
+        now: row.int(runs::COLUMNS)?,
+        epoch: setting(1, 0)?,
+        series_limit: setting(2, SERIES_LIMIT)?,
+    };
+    Ok(Some((runs::read(&row)?, facts)))
 }
 
 fn held<'a>(held: &'a mut HashMap<String, Held>, metric: &str) -> Result<&'a mut Held> {

@@ -1,8 +1,8 @@
 //! One query layer for both databases: the same text, values and rows.
 //!
-//! Statements are written once, with `$1` placeholders. Two marks cover what the databases spell
-//! differently: `§lock` (PostgreSQL: `FOR UPDATE`; SQLite: nothing, its writer is alone) and
-//! `§in($2)` (membership in a bound list).
+//! Statements are written once, with `$1` placeholders. Three marks cover what the databases spell
+//! differently: `§lock` (PostgreSQL: `FOR UPDATE`; SQLite: nothing, its writer is alone),
+//! `§in($2)` (membership in a bound list) and `§now` (the store's clock in unix milliseconds).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -116,6 +116,22 @@ impl Database {
         values: Vec<Value>,
     ) -> Result<Option<Row>> {
         Ok(self.rows(step, sql, values).await?.into_iter().next())
+    }
+
+    /// Runs one writing statement with `RETURNING` as its own transaction; returns its rows.
+    pub(crate) async fn write_rows(
+        &self,
+        step: &'static str,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        let Self::Sqlite { write, .. } = self else {
+            return self.rows(step, sql, values).await;
+        };
+        let sql = render(sql.into(), Dialect::Sqlite);
+        let rows = query!(Sqlite, sql, values, true).fetch_all(write).await;
+        let rows = rows.map_err(|e| failed(step, &e))?;
+        Ok(rows.into_iter().map(Row::Sqlite).collect())
     }
 
     /// Runs one writing statement as its own transaction; returns the number of rows it touched.
@@ -314,9 +330,11 @@ impl Tx {
     }
 }
 
-/// PostgreSQL's clock in unix milliseconds.
-pub(crate) const CLOCK: &str =
-    "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)";
+/// Reads the store's clock in unix milliseconds.
+pub(crate) const CLOCK: &str = "SELECT §now";
+/// The clock as each database spells it: the instant of the statement, not of its transaction.
+const SQLITE_NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+const POSTGRES_NOW: &str = "CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)";
 
 /// The system's clock in unix milliseconds.
 pub(crate) fn system_now() -> i64 {
@@ -370,7 +388,7 @@ fn placeholders(fixed: usize, width: usize, rows: usize) -> String {
     text
 }
 
-/// Resolves the marks `§lock` and `§in($n)`.
+/// Resolves the marks `§lock`, `§now` and `§in($n)`.
 fn render(sql: Cow<'static, str>, dialect: Dialect) -> SqlStr {
     if !sql.contains('§') {
         return match sql {
@@ -387,6 +405,13 @@ fn render(sql: Cow<'static, str>, dialect: Dialect) -> SqlStr {
                 "FOR UPDATE"
             } else {
                 ""
+            });
+            rest = after;
+        } else if let Some(after) = after.strip_prefix("now") {
+            text.push_str(if dialect == Dialect::Postgres {
+                POSTGRES_NOW
+            } else {
+                SQLITE_NOW
             });
             rest = after;
         } else if let Some((list, after)) = after

@@ -1,7 +1,7 @@
 //! Datasets as the scheduler sees them: what is fetched, when it is due, how it went.
 
 use crate::Store;
-use crate::database::{Row, values};
+use crate::database::{Row, Value, values};
 use crate::error::Result;
 
 /// A dataset as stored.
@@ -35,6 +35,8 @@ pub struct StoredDataset {
     pub needs_attention: bool,
     /// Why.
     pub attention_reason: Option<String>,
+    /// Why nothing is scheduled any more, until its definitions change or a sync succeeds.
+    pub paused_reason: Option<String>,
     /// When it was first made.
     pub created_at: i64,
 }
@@ -48,6 +50,31 @@ impl Store {
             .row("read a dataset", sql, values![ws, id])
             .await?;
         row.as_ref().map(read).transpose()
+    }
+
+    /// Reads several datasets of a workspace by id; those that are gone are left out.
+    pub async fn datasets_by_id(&self, ws: &str, ids: &[String]) -> Result<Vec<StoredDataset>> {
+        let sql = columns!("WHERE workspace = $1 AND id §in($2)");
+        let rows = self
+            .database
+            .rows("read datasets", sql, values![ws, ids.to_vec()])
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Sets when many datasets are due next, as [`Store::set_next_due`] does for one.
+    pub async fn set_next_dues(&self, plans: &[(String, String, Option<i64>)]) -> Result<()> {
+        let step = "plan datasets";
+        let plans: Vec<Vec<Value>> = plans
+            .iter()
+            .map(|(ws, dataset, at)| values![ws, dataset, *at])
+            .collect();
+        if plans.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.database.begin(step).await?;
+        tx.many(step, PLAN, &[], plans).await?;
+        tx.commit(step).await
     }
 
     /// Reads the dataset that a user named.
@@ -100,12 +127,17 @@ impl Store {
     }
 }
 
+/// Sets when datasets are due next and clears what asks for planning them again.
+pub(crate) const PLAN: &str = "WITH plan (workspace, id, due) AS (VALUES §values) UPDATE datasets \
+    SET next_due_at = plan.due, wake_at = plan.due FROM plan \
+    WHERE datasets.workspace = plan.workspace AND datasets.id = plan.id";
+
 /// A query of whole datasets with the given end.
 macro_rules! columns {
     ($end:literal) => {
         concat!(
             "SELECT workspace, id, name, connection, identity, document, epoch, next_due_at, wake_at, ",
-            "last_success_at, last_window_end, attention_reason, created_at FROM datasets ",
+            "last_success_at, last_window_end, attention_reason, created_at, paused_reason FROM datasets ",
             $end
         )
     };
@@ -129,5 +161,6 @@ fn read(row: &Row) -> Result<StoredDataset> {
         needs_attention: attention_reason.is_some(),
         attention_reason,
         created_at: row.int(12)?,
+        paused_reason: row.text_or_null(13)?,
     })
 }

@@ -1,5 +1,7 @@
 //! What users wrote: connections, datasets and metrics, with their versions and revisions.
 
+use std::collections::BTreeMap;
+
 use crate::Store;
 use crate::database::{Row, values};
 use crate::error::Result;
@@ -223,26 +225,70 @@ impl Store {
             .collect()
     }
 
+    /// Reads several definitions of one kind by name; those that are gone are left out.
+    pub async fn definitions_named(
+        &self,
+        ws: &str,
+        kind: Kind,
+        names: &[String],
+    ) -> Result<Vec<Stored>> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = select!("WHERE f.workspace = $1 AND f.kind = $2 AND f.name §in($3)");
+        let values = values![ws, kind.as_str(), names.to_vec()];
+        let rows = self.database.rows("read definitions", sql, values).await?;
+        rows.iter().map(|row| stored(row, kind)).collect()
+    }
+
     /// Lists the metrics of a dataset by name.
     pub async fn metrics_of(&self, ws: &str, dataset: &str) -> Result<Vec<StoredMetric>> {
-        let sql = "SELECT m.name, m.revision, f.document, m.version FROM metrics m JOIN definitions f \
-                   ON f.workspace = m.workspace AND f.kind = 'metric' AND f.name = m.name \
-                   WHERE m.workspace = $1 AND m.dataset = $2 ORDER BY m.name";
+        let sql = metrics!("WHERE m.workspace = $1 AND m.dataset = $2 ORDER BY m.name");
         let rows = self
             .database
             .rows("list metrics", sql, values![ws, dataset])
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(StoredMetric {
-                    name: row.text(0)?,
-                    revision: row.int(1)?,
-                    document: row.text(2)?,
-                    version: row.int(3)?,
-                })
-            })
-            .collect()
+        rows.iter().map(metric).collect()
     }
+
+    /// Lists the metrics of several datasets, by dataset and name.
+    pub async fn metrics_of_all(
+        &self,
+        ws: &str,
+        datasets: &[String],
+    ) -> Result<BTreeMap<String, Vec<StoredMetric>>> {
+        let sql =
+            metrics!("WHERE m.workspace = $1 AND m.dataset §in($2) ORDER BY m.dataset, m.name");
+        let values = values![ws, datasets.to_vec()];
+        let mut found: BTreeMap<String, Vec<StoredMetric>> = BTreeMap::new();
+        for row in self.database.rows("list metrics", sql, values).await? {
+            found.entry(row.text(4)?).or_default().push(metric(&row)?);
+        }
+        Ok(found)
+    }
+}
+
+/// A query of metrics with their documents, with the given end.
+///
+/// Each document is looked up by its key: a join would let a database without statistics read all of them.
+macro_rules! metrics {
+    ($end:literal) => {
+        concat!(
+            "SELECT m.name, m.revision, (SELECT f.document FROM definitions f WHERE f.workspace = m.workspace ",
+            "AND f.kind = 'metric' AND f.name = m.name), m.version, m.dataset FROM metrics m ",
+            $end
+        )
+    };
+}
+use metrics;
+
+fn metric(row: &Row) -> Result<StoredMetric> {
+    Ok(StoredMetric {
+        name: row.text(0)?,
+        revision: row.int(1)?,
+        document: row.text_or_null(2)?.unwrap_or_default(),
+        version: row.int(3)?,
+    })
 }
 
 /// A query of definitions with the given end.

@@ -1,7 +1,9 @@
 //! Which waiting runs go next, and how runs in flight come back.
 
+use std::collections::HashMap;
+
 use crate::Store;
-use crate::database::{Tx, values};
+use crate::database::{Row, Tx, values};
 use crate::error::Result;
 use crate::runs::{self, Evaluation, Run};
 
@@ -40,7 +42,9 @@ impl Store {
     ) -> Result<Vec<Run>> {
         let mut tx = self.database.begin_read("list dispatchable runs").await?;
         let ids = dispatchable(&mut tx, now, limit, per_workspace, per_connection).await?;
-        in_order(&mut tx, ids).await
+        let sql = runs::columns!("WHERE id §in($1)");
+        let rows = tx.rows("read runs", sql, values![ids.clone()]).await?;
+        in_order(&rows, &ids)
     }
 
     /// As [`Store::dispatchable`], and marks the runs as dispatched in the same transaction: each is
@@ -74,15 +78,13 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = "UPDATE runs SET state = 'dispatched', attempt = attempt + 1, dispatched_at = $2 \
-                   WHERE id §in($1) AND state = 'waiting' RETURNING id";
-        let taken = tx.rows(step, sql, values![ids.clone(), now]).await?;
-        let taken = taken
-            .iter()
-            .map(|row| row.text(0))
-            .collect::<Result<Vec<_>>>()?;
-        let ids = ids.into_iter().filter(|id| taken.contains(id)).collect();
-        let claimed = in_order(&mut tx, ids).await?;
+        let sql = concat!(
+            "UPDATE runs SET state = 'dispatched', attempt = attempt + 1, dispatched_at = $2 \
+             WHERE id §in($1) AND state = 'waiting' RETURNING ",
+            runs::names!()
+        );
+        let rows = tx.rows(step, sql, values![ids.clone(), now]).await?;
+        let claimed = in_order(&rows, &ids)?;
         tx.commit(step).await?;
         Ok(claimed)
     }
@@ -121,6 +123,20 @@ impl Store {
         Ok(self.database.run("release a run", sql, values).await? > 0)
     }
 
+    /// As [`Store::release`], for several runs of any workspace.
+    pub async fn release_all(&self, runs: &[String], not_before: i64, reason: &str) -> Result<()> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let sql = "UPDATE runs SET state = 'waiting', not_before = $2, reason = $3, fetched_at = NULL \
+                   WHERE id §in($1) AND state IN ('dispatched', 'fetched')";
+        let values = values![runs.to_vec(), not_before, reason];
+        self.database
+            .run("release runs", sql, values)
+            .await
+            .map(drop)
+    }
+
     /// As [`Store::release`], with the point where the next attempt goes on.
     pub async fn checkpoint(
         &self,
@@ -156,19 +172,17 @@ impl Store {
     /// unknown or has ended (a repeated delivery).
     pub async fn begin_evaluation(&self, ws: &str, run: &str) -> Result<Option<Evaluation>> {
         let step = "begin an evaluation";
-        let mut tx = self.database.begin(step).await?;
-        let now = tx.now().await?;
-        let sql = "UPDATE runs SET state = 'fetched', fetched_at = COALESCE(fetched_at, $3), \
-                   evaluations = evaluations + 1 \
-                   WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched')";
-        if tx.run(step, sql, values![ws, run, now]).await? == 0 {
-            return Ok(None);
-        }
-        let run = in_order(&mut tx, vec![run.to_owned()])
-            .await?
-            .into_iter()
-            .next();
-        tx.commit(step).await?;
+        let sql = concat!(
+            "UPDATE runs SET state = 'fetched', fetched_at = COALESCE(fetched_at, §now), \
+             evaluations = evaluations + 1 \
+             WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched') RETURNING ",
+            runs::names!()
+        );
+        let rows = self
+            .database
+            .write_rows(step, sql, values![ws, run])
+            .await?;
+        let run = rows.first().map(runs::read).transpose()?;
         Ok(run.map(|run| Evaluation {
             attempts: run.evaluations,
             run,
@@ -203,11 +217,10 @@ async fn dispatchable(
     rows.iter().map(|row| row.text(0)).collect()
 }
 
-/// Reads runs by id, in the order of the ids.
-async fn in_order(tx: &mut Tx, ids: Vec<String>) -> Result<Vec<Run>> {
-    let sql = runs::columns!("WHERE id §in($1)");
-    let rows = tx.rows("read runs", sql, values![ids.clone()]).await?;
+/// Reads runs in the order of the ids.
+fn in_order(rows: &[Row], ids: &[String]) -> Result<Vec<Run>> {
+    let places: HashMap<&str, usize> = ids.iter().map(String::as_str).zip(0..).collect();
     let mut found = rows.iter().map(runs::read).collect::<Result<Vec<_>>>()?;
-    found.sort_by_key(|run| ids.iter().position(|id| *id == run.id));
+    found.sort_by_key(|run| places.get(run.id.as_str()).copied());
     Ok(found)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Store;
 use crate::database::{Tx, Value, values};
+use crate::datasets::PLAN;
 use crate::error::Result;
 use crate::identity;
 use crate::runs::{DueSlot, Interval, NewRuns, Opened, RunKind};
@@ -97,15 +98,7 @@ impl Store {
             .iter()
             .map(|due| values![&due.workspace, &due.dataset, due.next_due])
             .collect();
-        tx.many(
-            step,
-            "WITH plan (workspace, id, due) AS (VALUES §values) UPDATE datasets \
-             SET next_due_at = plan.due, wake_at = plan.due FROM plan \
-             WHERE datasets.workspace = plan.workspace AND datasets.id = plan.id",
-            &[],
-            rows,
-        )
-        .await?;
+        tx.many(step, PLAN, &[], rows).await?;
         tx.commit(step).await?;
         Ok(opened)
     }

@@ -16,6 +16,7 @@ mod migrate;
 mod outbox;
 mod points;
 mod postgres;
+mod reading;
 mod recompute;
 mod runs;
 mod secrets;
@@ -40,10 +41,11 @@ pub use definitions::{
 pub use error::{Error, Result};
 pub use outbox::OutboxRow;
 pub use points::{Cell, CellChange, Coverage, MetricState, Point, SeriesPoints, SeriesRows};
+pub use reading::{Unreadable, instant, parse_instant};
 pub use recompute::Recompute;
 pub use runs::{
-    DueSlot, Evaluation, Interval, MetricOutcome, NewRuns, Opened, Outcome, REJECTED_SAMPLES_KEPT,
-    RejectedSample, Run, RunDetail, RunEnd, RunKind, RunState, RunsOf,
+    DueSlot, Evaluation, GONE_PAUSES_AT, Interval, MetricOutcome, MetricRun, NewRuns, Opened,
+    Outcome, REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunDetail, RunEnd, RunKind, RunState,
 };
 pub use secrets::{SealedSecret, SecretInfo};
 pub use sweep::{AUDIT_KEPT, BATCH, EXPIRED_TOKENS_KEPT, REJECTED_KEPT, RUNS_KEPT, Swept};

@@ -7,12 +7,20 @@ use crate::error::{Error, Result};
 
 /// One step of the schema: version, name, text for SQLite, text for PostgreSQL. Never edit one that
 /// was released: add the next.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "first",
-    include_str!("../migrations/sqlite/0001_first.sql"),
-    include_str!("../migrations/postgres/0001_first.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "first",
+        include_str!("../migrations/sqlite/0001_first.sql"),
+        include_str!("../migrations/postgres/0001_first.sql"),
+    ),
+    (
+        2,
+        "gone_notes",
+        include_str!("../migrations/sqlite/0002_gone_notes.sql"),
+        include_str!("../migrations/postgres/0002_gone_notes.sql"),
+    ),
+];
 
 /// The advisory lock that one migrating process holds; any number that nobody else uses.
 const ADVISORY_LOCK: i64 = 0x7469_6465_6d61_726b;

@@ -3,17 +3,29 @@
 use crate::Store;
 use crate::database::{Value, values};
 use crate::error::{Error, Result};
+use crate::runs::{self, Run};
 
 /// Queues metrics; a repeated request moves its time, so that one in hand is not taken for done.
 pub(crate) const REQUEST: &str = "INSERT INTO recomputes \
-    (workspace, metric, requested_at, attempts, leased_until) VALUES §values \
-    ON CONFLICT (workspace, metric) DO UPDATE SET attempts = 0, requested_at = CASE \
+    (workspace, metric, requested_at, attempts, leased_until, is_whole) VALUES §values \
+    ON CONFLICT (workspace, metric) DO UPDATE SET attempts = 0, is_whole = CASE \
+    WHEN excluded.is_whole > recomputes.is_whole THEN excluded.is_whole ELSE recomputes.is_whole END, \
+    requested_at = CASE \
     WHEN excluded.requested_at > recomputes.requested_at THEN excluded.requested_at \
     ELSE recomputes.requested_at + 1 END RETURNING id";
 
+/// Which kept runs are evaluated again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that the metric's present revision has not seen.
+    Unseen,
+    /// All of them: a person asked, or the metric came back to a dataset it had left.
+    All,
+}
+
 /// One row of [`REQUEST`].
-pub(crate) fn request(ws: &str, metric: &str, now: i64) -> Vec<Value> {
-    values![ws, metric, now, 0i64, 0i64]
+pub(crate) fn request(ws: &str, metric: &str, now: i64, which: Which) -> Vec<Value> {
+    values![ws, metric, now, 0i64, 0i64, which == Which::All]
 }
 
 /// A metric that waits to be recomputed.
@@ -31,6 +43,8 @@ pub struct Recompute {
     pub requested_at: i64,
     /// How often it was claimed.
     pub attempts: u32,
+    /// True when runs are evaluated again that the metric's present revision has seen.
+    pub is_whole: bool,
 }
 
 impl Store {
@@ -47,7 +61,12 @@ impl Store {
         }
         let now = tx.now().await?;
         let rows = tx
-            .many(step, REQUEST, &[], vec![request(ws, metric, now)])
+            .many(
+                step,
+                REQUEST,
+                &[],
+                vec![request(ws, metric, now, Which::All)],
+            )
             .await?;
         let id = rows.first().map_or(Ok(0), |row| row.int(0))?;
         tx.commit(step).await?;
@@ -70,7 +89,7 @@ impl Store {
             vec![],
         )
         .await?;
-        let sql = "SELECT r.id, r.workspace, r.metric, m.dataset, r.requested_at, r.attempts \
+        let sql = "SELECT r.id, r.workspace, r.metric, m.dataset, r.requested_at, r.attempts, r.is_whole \
                    FROM recomputes r JOIN metrics m ON m.workspace = r.workspace AND m.name = r.metric \
                    WHERE r.leased_until <= $1 ORDER BY r.attempts, r.id LIMIT 1";
         let Some(row) = tx.row(step, sql, values![now]).await? else {
@@ -83,12 +102,39 @@ impl Store {
             dataset: row.text(3)?,
             requested_at: row.int(4)?,
             attempts: row.count(5)?.saturating_add(1),
+            is_whole: row.is(6)?,
         };
         let sql = "UPDATE recomputes SET attempts = attempts + 1, leased_until = $2 WHERE id = $1";
         tx.run(step, sql, values![recompute.id, now + lease_ms])
             .await?;
         tx.commit(step).await?;
         Ok(Some(recompute))
+    }
+
+    /// Lists the newest final runs that a recompute evaluates again, with manifests: those of the dataset's
+    /// present epoch, unless the metric has an outcome of `revision` for them already.
+    pub async fn runs_to_recompute(
+        &self,
+        recompute: &Recompute,
+        revision: i64,
+        limit: u32,
+    ) -> Result<Vec<(Run, Option<String>)>> {
+        let sql = runs::columns!(
+            ", manifest",
+            "WHERE workspace = $1 AND dataset = $2 AND state = 'final' AND epoch = (SELECT epoch FROM datasets \
+             WHERE workspace = $1 AND id = $2) AND ($3 = 1 OR NOT EXISTS (SELECT 1 FROM outcomes o \
+             WHERE o.run = runs.id AND o.metric = $4 AND o.revision = $5)) ORDER BY id DESC LIMIT $6"
+        );
+        let (ws, dataset, metric) = (&recompute.workspace, &recompute.dataset, &recompute.metric);
+        let whole = i64::from(recompute.is_whole);
+        let values = values![ws, dataset, whole, metric, revision, limit];
+        let rows = self
+            .database
+            .rows("list runs to recompute", sql, values)
+            .await?;
+        rows.iter()
+            .map(|row| Ok((runs::read(row)?, row.text_or_null(runs::COLUMNS)?)))
+            .collect()
     }
 
     /// Takes a recompute off the queue; a request that came in since it was claimed stays.

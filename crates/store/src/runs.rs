@@ -1,5 +1,7 @@
 //! The run ledger: which slots are open, and how each run ended.
 
+use std::collections::HashMap;
+
 use crate::Store;
 use crate::database::{Row, Tx, values};
 use crate::error::Result;
@@ -173,6 +175,8 @@ pub struct Run {
     pub ended: Option<String>,
     /// What went wrong: JSON of the caller's making, redacted.
     pub error: Option<String>,
+    /// What else a person should know, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// How a run ends.
@@ -194,6 +198,11 @@ pub struct RunEnd {
     pub error: Option<String>,
     /// Marks the dataset as needing a person, with the reason.
     pub needs_attention: Option<String>,
+    /// What else a person should know, in sentences.
+    pub notes: Vec<String>,
+    /// True when the API said that what is asked for is gone for good (410): [`GONE_PAUSES_AT`] such
+    /// ends in a row pause the dataset.
+    pub is_gone: bool,
 }
 
 /// A run with everything kept about it.
@@ -269,15 +278,24 @@ pub struct Evaluation {
     pub attempts: u32,
 }
 
-/// Whose runs to list.
-#[derive(Debug, Clone, Copy)]
-pub enum RunsOf<'a> {
-    /// Runs of the dataset that this metric reads.
-    Metric(&'a str),
-    /// Runs of this dataset.
-    Dataset(&'a str),
+/// A run as one metric sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricRun {
+    /// The run; `rows` and `rejected` are the metric's own.
+    pub run: Run,
+    /// How the metric's part ended, once it did.
+    pub outcome: Option<Outcome>,
+    /// What went wrong with the metric's part: JSON, redacted.
+    pub outcome_error: Option<String>,
 }
 
+/// Greater than every run's id.
+const AFTER_ALL: &str = "s";
+/// So many answers 410 in a row pause a dataset: its address is no more, and nobody should go on knocking.
+pub const GONE_PAUSES_AT: i64 = 3;
+/// Why such a dataset is paused.
+const GONE_REASON: &str = "paused: the API answered 410 Gone three times in a row, so what this asks for is no more; \
+    edit its request, or sync it once the API has it again";
 /// At most this many rejected samples are kept for each run and metric.
 pub const REJECTED_SAMPLES_KEPT: usize = 20;
 
@@ -310,40 +328,87 @@ impl Store {
         }))
     }
 
-    /// Lists runs newest first; `before` is the id of the last run of the page before.
-    pub async fn runs(
+    /// Lists a dataset's runs newest first; `before` is the id of the last run of the page before.
+    pub async fn runs_of_dataset(
         &self,
         ws: &str,
-        of: RunsOf<'_>,
+        dataset: &str,
         limit: u32,
         before: Option<&str>,
     ) -> Result<Vec<Run>> {
-        let before = before.unwrap_or("s");
-        let limit = limit.min(1_000);
-        let (sql, name) = match of {
-            RunsOf::Dataset(name) => (
-                columns!(
-                    "WHERE workspace = $1 AND dataset = $2 AND id < $3 ORDER BY id DESC LIMIT $4"
-                ),
-                name,
-            ),
-            RunsOf::Metric(name) => (
-                columns!(
-                    "WHERE workspace = $1 AND dataset = (SELECT dataset FROM metrics WHERE workspace = $1 \
-                     AND name = $2) AND id < $3 ORDER BY id DESC LIMIT $4"
-                ),
-                name,
-            ),
-        };
-        let rows = self
-            .database
-            .rows("list runs", sql, values![ws, name, before, limit])
-            .await?;
+        let sql =
+            columns!("WHERE workspace = $1 AND dataset = $2 AND id < $3 ORDER BY id DESC LIMIT $4");
+        let values = values![ws, dataset, before.unwrap_or(AFTER_ALL), limit.min(1_000)];
+        let rows = self.database.rows("list runs", sql, values).await?;
         rows.iter().map(read).collect()
     }
 
+    /// Lists the runs that concern a metric, newest first: those of the dataset that it reads, and those of
+    /// earlier datasets that did something to it. `before` is the id of the last run of the page before.
+    pub async fn runs_of_metric(
+        &self,
+        ws: &str,
+        metric: &str,
+        limit: u32,
+        before: Option<&str>,
+    ) -> Result<Vec<MetricRun>> {
+        let step = "list runs";
+        let mut tx = self.database.begin_read(step).await?;
+        let sql = columns!(
+            "WHERE id IN (SELECT id FROM (SELECT id FROM runs WHERE workspace = $1 AND dataset = (SELECT dataset \
+             FROM metrics WHERE workspace = $1 AND name = $2) AND id < $3 ORDER BY id DESC LIMIT $4) AS present \
+             UNION SELECT id FROM (SELECT DISTINCT r.id FROM outcomes o JOIN runs r ON r.id = o.run \
+             WHERE o.metric = $2 AND o.run < $3 AND r.workspace = $1 ORDER BY r.id DESC LIMIT $4) AS past) \
+             ORDER BY id DESC LIMIT $4"
+        );
+        let values = values![ws, metric, before.unwrap_or(AFTER_ALL), limit.min(1_000)];
+        let rows = tx.rows(step, sql, values).await?;
+        let runs = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let ids: Vec<String> = runs.iter().map(|run| run.id.clone()).collect();
+        let sql = "SELECT run, outcome, rows_used, rejected, error FROM outcomes WHERE metric = $1 AND run §in($2) \
+                   ORDER BY revision";
+        let mut outcomes = HashMap::new();
+        for row in tx.rows(step, sql, values![metric, ids]).await? {
+            // The newest revision is what counts now.
+            outcomes.insert(row.text(0)?, row);
+        }
+        runs.into_iter()
+            .map(|run| {
+                let own = outcomes.get(&run.id);
+                Ok(MetricRun {
+                    outcome: own
+                        .map(|row| row.text(1))
+                        .transpose()?
+                        .and_then(|word| Outcome::parse(&word)),
+                    outcome_error: own.map(|row| row.text_or_null(4)).transpose()?.flatten(),
+                    run: Run {
+                        rows: own.map_or(Ok(0), |row| row.int(2))?,
+                        rejected: own.map_or(Ok(0), |row| row.int(3))?,
+                        ..run
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// Lists the slots of a dataset's newest final runs, newest run first, each with the run's id.
+    pub async fn final_slots(
+        &self,
+        ws: &str,
+        dataset: &str,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
+        let sql = "SELECT slot, id FROM runs WHERE workspace = $1 AND dataset = $2 AND state = 'final' \
+                   ORDER BY id DESC LIMIT $3";
+        let values = values![ws, dataset, limit];
+        let rows = self.database.rows("list slots", sql, values).await?;
+        rows.iter()
+            .map(|row| Ok((row.int(0)?, row.text(1)?)))
+            .collect()
+    }
+
     /// Lists the newest final runs of a dataset in its present epoch, with manifests: what a
-    /// recompute can read again.
+    /// recompute can read again. See [`Store::runs_to_recompute`] for those that it must.
     pub async fn final_runs(
         &self,
         ws: &str,
@@ -376,12 +441,11 @@ impl Store {
 
     /// Ends an open run as cancelled; false when it had ended.
     pub async fn cancel_run(&self, ws: &str, run: &str, reason: &str) -> Result<bool> {
-        let now = self.now().await?;
-        let sql = "UPDATE runs SET state = 'cancelled', ended_at = $3, reason = $4 \
+        let sql = "UPDATE runs SET state = 'cancelled', ended_at = §now, reason = $3 \
                    WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched')";
         Ok(self
             .database
-            .run("cancel a run", sql, values![ws, run, now, reason])
+            .run("cancel a run", sql, values![ws, run, reason])
             .await?
             > 0)
     }
@@ -433,16 +497,16 @@ pub(crate) async fn finish(
     end: &RunEnd,
 ) -> Result<bool> {
     let step = "end a run";
-    let now = tx.now().await?;
-    let sql = "UPDATE runs SET state = $3, ended_at = $4, manifest = COALESCE($5, manifest), pages = $6, \
-               rows_used = $7, rejected = $8, partial = $9, ended = $10, error = $11, resume = NULL \
+    let sql = "UPDATE runs SET state = $3, ended_at = §now, manifest = COALESCE($4, manifest), pages = $5, \
+               rows_used = $6, rejected = $7, partial = $8, ended = $9, error = $10, notes = $11, resume = NULL \
                WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched') \
                RETURNING dataset, window_end, epoch";
+    let notes =
+        (!end.notes.is_empty()).then(|| serde_json::to_string(&end.notes).unwrap_or_default());
     let values = values![
         ws,
         run,
         state.as_str(),
-        now,
         &end.manifest,
         end.pages,
         end.rows,
@@ -450,32 +514,41 @@ pub(crate) async fn finish(
         end.partial,
         &end.ended,
         &end.error,
+        notes,
     ];
     let Some(row) = tx.row(step, sql, values).await? else {
         return Ok(false);
     };
     let (dataset, window_end, epoch) = (row.text(0)?, row.int_or_null(1)?, row.int(2)?);
+    let attention = end.needs_attention.as_deref();
     if state == RunState::Final {
-        let sql = "UPDATE datasets SET last_success_at = $3, attention_reason = $4, \
-                   last_window_end = CASE WHEN last_window_end IS NULL OR last_window_end < $5 \
-                   THEN COALESCE($5, last_window_end) ELSE last_window_end END \
-                   WHERE workspace = $1 AND id = $2 AND epoch = $6";
-        let attention = end.needs_attention.as_deref();
-        tx.run(
-            step,
-            sql,
-            values![ws, dataset, now, attention, window_end, epoch],
-        )
-        .await?;
-    } else if let Some(reason) = &end.needs_attention {
-        let sql = "UPDATE datasets SET attention_reason = $3 WHERE workspace = $1 AND id = $2";
-        tx.run(step, sql, values![ws, dataset, reason]).await?;
+        // A success ends a pause: the scheduler plans the dataset again.
+        let sql = "UPDATE datasets SET last_success_at = §now, attention_reason = $3, \
+                   last_window_end = CASE WHEN last_window_end IS NULL OR last_window_end < $4 \
+                   THEN COALESCE($4, last_window_end) ELSE last_window_end END, \
+                   wake_at = CASE WHEN paused_reason IS NULL THEN wake_at ELSE 0 END, \
+                   gone_in_a_row = 0, paused_reason = NULL \
+                   WHERE workspace = $1 AND id = $2 AND epoch = $5";
+        let values = values![ws, dataset, attention, window_end, epoch];
+        tx.run(step, sql, values).await?;
+    } else if end.is_gone {
+        let sql = "UPDATE datasets SET gone_in_a_row = gone_in_a_row + 1, \
+                   attention_reason = CASE WHEN gone_in_a_row + 1 >= $4 THEN $5 \
+                   ELSE COALESCE($6, attention_reason) END, \
+                   paused_reason = CASE WHEN gone_in_a_row + 1 >= $4 THEN $5 ELSE paused_reason END \
+                   WHERE workspace = $1 AND id = $2 AND epoch = $3";
+        let values = values![ws, dataset, epoch, GONE_PAUSES_AT, GONE_REASON, attention];
+        tx.run(step, sql, values).await?;
+    } else if attention.is_some() || state == RunState::Failed {
+        let sql = "UPDATE datasets SET attention_reason = COALESCE($3, attention_reason), gone_in_a_row = 0 \
+                   WHERE workspace = $1 AND id = $2 AND ($3 IS NOT NULL OR gone_in_a_row > 0)";
+        tx.run(step, sql, values![ws, dataset, attention]).await?;
     }
     Ok(true)
 }
 
 /// How many columns [`columns!`] reads before those asked for in addition.
-const COLUMNS: usize = 25;
+pub(crate) const COLUMNS: usize = 26;
 
 /// A query of whole runs with the given end, and with more columns if asked.
 macro_rules! columns {
@@ -484,9 +557,8 @@ macro_rules! columns {
     };
     ($more:literal, $end:literal) => {
         concat!(
-            "SELECT id, workspace, dataset, connection, epoch, slot, kind, window_start, window_end, state, ",
-            "attempt, evaluations, reason, not_before, created_at, dispatched_at, fetched_at, ended_at, resume, ",
-            "pages, rows_used, rejected, partial, ended, error",
+            "SELECT ",
+            $crate::runs::names!(),
             $more,
             " FROM runs ",
             $end
@@ -494,6 +566,16 @@ macro_rules! columns {
     };
 }
 pub(crate) use columns;
+
+/// The names of the columns that [`read`] reads.
+macro_rules! names {
+    () => {
+        "id, workspace, dataset, connection, epoch, slot, kind, window_start, window_end, state, \
+         attempt, evaluations, reason, not_before, created_at, dispatched_at, fetched_at, ended_at, resume, \
+         pages, rows_used, rejected, partial, ended, error, notes"
+    };
+}
+pub(crate) use names;
 
 /// Reads a row of [`columns!`].
 pub(crate) fn read(row: &Row) -> Result<Run> {
@@ -522,6 +604,10 @@ pub(crate) fn read(row: &Row) -> Result<Run> {
         partial: row.is(22)?,
         ended: row.text_or_null(23)?,
         error: row.text_or_null(24)?,
+        notes: row
+            .text_or_null(25)?
+            .and_then(|notes| serde_json::from_str(&notes).ok())
+            .unwrap_or_default(),
     })
 }
 

@@ -62,6 +62,11 @@ impl Ear {
         Ok(Self { heard, count, task })
     }
 
+    /// How many updates were heard so far.
+    pub(crate) fn heard(&self) -> usize {
+        *self.count.borrow()
+    }
+
     /// Waits for the update of a run and says when it came.
     pub(crate) async fn update_of(&mut self, run: &str) -> anyhow::Result<Instant> {
         let waiting = async {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::ear::Ear;
 use super::house::{self, Cluster};
 use super::own::{SECRET, SampleApi};
 use super::report::Row;
@@ -28,6 +29,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     }
     let applied = started.elapsed().as_secs_f64();
     tokio::time::sleep(SETTLING).await;
+    let ear = Ear::open(&cluster.nats.url()).await?;
     let requests = requests(&api).await?;
     let all = [&cluster.scheduler, &cluster.fetcher, &cluster.evaluator];
     let before = all.map(|process| process.id().map_or(0.0, usage::cpu));
@@ -41,6 +43,8 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
         .collect();
     house::pid(&cluster.scheduler)?;
     let fetched = (self::requests(&api).await? - requests) as f64;
+    // Every sync of a level is a new sample, so every commit is announced.
+    let committed = ear.heard() as f64;
     Ok(vec![
         Row::at_most(
             "10,000 metrics, one a minute each: scheduler",
@@ -60,6 +64,12 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
             "",
         )
         .note("its PostgreSQL gathers no statistics, which makes some plans worse than in life"),
+        Row::at_least(
+            "the same: committed and announced in that minute",
+            committed,
+            METRICS as f64 * 0.95,
+            "",
+        ),
     ])
 }
 

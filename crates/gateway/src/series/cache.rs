@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use definition::{Definition, Interval, Metric};
+use definition::{Interval, Metric};
 use rollup::{Rules, SeriesInput, SeriesKey, State};
 use store::{Kind, SeriesRows};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::config::Limits;
-use crate::definitions::{dataset, parsed, stored};
+use crate::definitions::{dataset, stored};
 use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::time;
@@ -172,9 +172,7 @@ impl Slot {
             return Ok(Arc::clone(described));
         }
         let stored = stored(gateway, workspace, Kind::Metric, name).await?;
-        let Definition::Metric(metric) = parsed(&stored.document)? else {
-            return Err(Problem::internal());
-        };
+        let metric = stored.metric()?;
         let dataset = match &metric.dataset {
             Some(name) => dataset(gateway, workspace, name.as_str()).await?,
             None => None,

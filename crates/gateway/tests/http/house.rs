@@ -246,7 +246,7 @@ impl House {
             complete: true,
         };
         commit.set_coverage(metric, &[coverage]).await.unwrap();
-        let version = commit.bump_version(metric).await.unwrap();
+        let version = commit.bump_version(metric).unwrap();
         let outcome = MetricOutcome {
             metric: metric.into(),
             revision: 1,

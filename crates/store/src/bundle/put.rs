@@ -5,6 +5,7 @@ use crate::FetchIdentity;
 use crate::database::values;
 use crate::definitions::{Applied, ApplyOutcome, Change, Kind, Put};
 use crate::error::{Error, Result};
+use crate::recompute::Which;
 use crate::{identity, recompute};
 
 impl Bundle<'_> {
@@ -149,7 +150,7 @@ impl Bundle<'_> {
             if !is_new_dataset {
                 self.replan.insert(dataset.clone());
                 self.recomputes
-                    .push(recompute::request(self.ws, name, self.now));
+                    .push(recompute::request(self.ws, name, self.now, Which::Unseen));
             }
             let row = MetricRow {
                 id: 0,
@@ -178,8 +179,9 @@ impl Bundle<'_> {
                 .push((name.to_owned(), revision, document, evaluation.clone()));
         }
         if is_revised || (is_moved && !is_new_dataset) {
+            let which = if is_moved { Which::All } else { Which::Unseen };
             self.recomputes
-                .push(recompute::request(self.ws, name, self.now));
+                .push(recompute::request(self.ws, name, self.now, which));
         }
         known.dataset.clone_from(&dataset);
         if is_moved || is_revised {

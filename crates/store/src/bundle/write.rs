@@ -110,9 +110,10 @@ impl Bundle<'_> {
             .await?;
         let replan: Vec<String> = std::mem::take(&mut self.replan).into_iter().collect();
         if !replan.is_empty() {
-            // 0: look at once, but do not fetch for that reason.
-            let sql = "UPDATE datasets SET wake_at = 0 WHERE workspace = $1 AND id §in($2) \
-                       AND (wake_at IS NULL OR wake_at > $3)";
+            // 0: look at once, but do not fetch for that reason. An edit ends a pause.
+            let sql = "UPDATE datasets SET wake_at = 0, gone_in_a_row = 0, paused_reason = NULL, \
+                       attention_reason = CASE WHEN paused_reason IS NULL THEN attention_reason END \
+                       WHERE workspace = $1 AND id §in($2) AND (wake_at IS NULL OR wake_at > $3)";
             tx.run(STEP, sql, values![self.ws, replan, self.now])
                 .await?;
         }
@@ -127,7 +128,8 @@ async fn raise(tx: &mut Tx, ws: &str, ids: Vec<String>, now: i64) -> Result<()> 
         return Ok(());
     }
     let sql = "UPDATE datasets SET epoch = epoch + 1, last_window_end = NULL, next_due_at = $3, wake_at = $3, \
-               attention_reason = NULL WHERE workspace = $1 AND id §in($2)";
+               attention_reason = NULL, gone_in_a_row = 0, paused_reason = NULL \
+               WHERE workspace = $1 AND id §in($2)";
     tx.run(STEP, sql, values![ws, ids.clone(), now]).await?;
     let sql = "UPDATE runs SET state = 'superseded', ended_at = $3 WHERE workspace = $1 AND dataset §in($2) \
                AND state IN ('dispatched', 'fetched')";

@@ -344,7 +344,7 @@ async fn a_metric_that_comes_back_goes_on_with_its_version(store: &Store) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(commit.bump_version("one").await.unwrap(), 1);
+    assert_eq!(commit.bump_version("one").unwrap(), 1);
     commit
         .finish(RunState::Final, &RunEnd::default())
         .await

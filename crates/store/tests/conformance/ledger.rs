@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use store::{DueSlot, Error, NewRuns, RunEnd, RunKind, RunState, RunsOf, Store};
+use store::{DueSlot, Error, NewRuns, RunEnd, RunKind, RunState, Store};
 
 use crate::fixture::{DAY, WS, apply, connection, days, metric, metrics, open, open_window};
 use crate::on_both;
@@ -563,16 +563,13 @@ async fn runs_are_listed_newest_first_in_pages(store: &Store) {
         );
     }
     ids.reverse();
-    let page = store
-        .runs(WS, RunsOf::Metric("one"), 2, None)
-        .await
-        .unwrap();
+    let page = store.runs_of_metric(WS, "one", 2, None).await.unwrap();
     assert_eq!(
-        page.iter().map(|run| &run.id).collect::<Vec<_>>(),
+        page.iter().map(|one| &one.run.id).collect::<Vec<_>>(),
         [&ids[0], &ids[1]]
     );
     let next = store
-        .runs(WS, RunsOf::Dataset(&dataset), 9, Some(&ids[1]))
+        .runs_of_dataset(WS, &dataset, 9, Some(&ids[1]))
         .await
         .unwrap();
     assert_eq!(
@@ -581,7 +578,7 @@ async fn runs_are_listed_newest_first_in_pages(store: &Store) {
     );
     assert!(
         store
-            .runs(WS, RunsOf::Metric("other"), 9, None)
+            .runs_of_metric(WS, "other", 9, None)
             .await
             .unwrap()
             .is_empty()

@@ -12,6 +12,7 @@ mod fixture;
 mod ledger;
 mod model;
 mod points;
+mod seen;
 mod things;
 
 /// Makes each of the named tests twice, once for each database.

@@ -54,7 +54,7 @@ async fn commit_cells(store: &Store, dataset: &str, slot: i64, cells: &[Cell]) -
         .unwrap()
         .expect("an open run");
     let changes = commit.replace("one", &all(), cells).await.unwrap().changes;
-    commit.bump_version("one").await.unwrap();
+    commit.bump_version("one").unwrap();
     commit
         .finish(RunState::Final, &RunEnd::default())
         .await
@@ -92,7 +92,6 @@ async fn a_commit_shows_everything_at_once(store: &Store) {
     let names: Vec<&str> = commit.metrics().iter().map(|m| m.name.as_str()).collect();
     assert_eq!(names, ["one", "two"]);
     assert_eq!(commit.metrics()[0].revision, 1);
-    assert!(commit.metrics()[0].document.contains("\"one\""));
     assert_eq!(
         (commit.run().slot, commit.run().id.as_str()),
         (1_000, run.as_str())
@@ -123,7 +122,7 @@ async fn a_commit_shows_everything_at_once(store: &Store) {
         .set_coverage("one", std::slice::from_ref(&coverage))
         .await
         .unwrap();
-    let version = commit.bump_version("one").await.unwrap();
+    let version = commit.bump_version("one").unwrap();
     commit
         .outbox("one", version, r#"{"metric":"one"}"#)
         .await
@@ -199,7 +198,7 @@ async fn a_dropped_commit_leaves_nothing_behind(store: &Store) {
             .replace("one", &all(), &[cell("{}", 0, "x")])
             .await
             .unwrap();
-        let version = commit.bump_version("one").await.unwrap();
+        let version = commit.bump_version("one").unwrap();
         commit.outbox("one", version, "{}").await.unwrap();
         commit
             .finish(RunState::Final, &RunEnd::default())
@@ -264,7 +263,7 @@ async fn a_run_ends_once_under_concurrent_commits(store: &Store) {
             for metric in ["one", "two"] {
                 let cells = [cell("{}", 0, &format!("by {n}"))];
                 commit.replace(metric, &all(), &cells).await?;
-                let version = commit.bump_version(metric).await?;
+                let version = commit.bump_version(metric)?;
                 commit.outbox(metric, version, "{}").await?;
             }
             commit.finish(RunState::Final, &RunEnd::default()).await?;
@@ -668,7 +667,7 @@ async fn the_state_of_a_metric_is_read_at_once(store: &Store) {
         .set_coverage("one", &[piece(5), piece(1)])
         .await
         .unwrap();
-    commit.bump_version("one").await.unwrap();
+    commit.bump_version("one").unwrap();
     let outcome = MetricOutcome {
         metric: "one".into(),
         revision: 1,

@@ -76,6 +76,7 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
         "partial",
         "created_at",
         "error",
+        "notes",
     ];
     let rows: Vec<Vec<String>> = list(&answer, "items")
         .iter()
@@ -85,6 +86,7 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
                 .map(|field| cell(run.get(*field)))
                 .collect();
             row.push(cell(run.pointer("/error/message")));
+            row.push(notes(run).join("; "));
             row
         })
         .collect();
@@ -132,6 +134,9 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
                 field("rejected"),
                 field("ended")
             );
+            for note in notes(summary) {
+                println!("{metric}: note: {note}");
+            }
         }
         Output::Table | Output::Csv => {}
     }
@@ -230,10 +235,16 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
         "run": null, "state": "final", "ended": null, "pages": 0, "rows": 0, "rejected": 0,
         "partial": false, "error": null,
     });
+    let mut said: Vec<String> = Vec::new();
     let (mut pages, mut rows, mut rejected, mut partial) = (0, 0, 0, false);
     let number = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or_default();
     for run in runs {
         pages += number(run.get("pages"));
+        for note in notes(run) {
+            if !said.contains(&note) {
+                said.push(note);
+            }
+        }
         partial |= run
             .get("partial")
             .and_then(Value::as_bool)
@@ -270,7 +281,16 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
     total["rows"] = rows.into();
     total["rejected"] = rejected.into();
     total["partial"] = partial.into();
+    total["notes"] = said.into();
     total
+}
+
+/// What a run has to say beside its figures.
+fn notes(run: &Value) -> Vec<String> {
+    list(run, "notes")
+        .iter()
+        .map(|note| cell(Some(note)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -281,13 +301,13 @@ mod tests {
     fn runs_of_one_sync_are_summed_up() {
         let run = |id: &str, rows: i64| {
             json!({ "id": id, "state": "final", "ended": "total_reached", "pages": 2, "partial": false,
-                "metrics": [{ "metric": "m", "outcome": "applied", "rows": rows, "rejected": 1 }] })
+                "notes": ["shifted"], "metrics": [{ "metric": "m", "outcome": "applied", "rows": rows, "rejected": 1 }] })
         };
         let total = summary("m", &[&run("r_2", 5), &run("r_1", 7)]);
         assert_eq!(
             total,
             json!({ "run": "r_2", "state": "final", "ended": "total_reached", "pages": 4, "rows": 12,
-                "rejected": 2, "partial": false, "error": null })
+                "rejected": 2, "partial": false, "error": null, "notes": ["shifted"] })
         );
     }
 
