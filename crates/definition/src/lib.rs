@@ -21,6 +21,7 @@ mod parent;
 mod problem;
 mod read;
 mod request;
+mod response;
 mod schedule;
 mod schema;
 mod selection;
@@ -55,11 +56,14 @@ pub use metric::{Covers, Metric, Ratio, Scope, Trend};
 pub use name::{
     ConnectionName, DatasetName, DimensionName, MetricName, Name, NameError, SecretName,
 };
-pub use pagination::{Cursor, NextUrl, Offset, PageNumber, Pagination, Placement};
+pub use pagination::{
+    Cursor, LinkHeader, NextRequest, NextUrl, Offset, PageNumber, Pagination, Placement, Source,
+};
 pub use parent::Parent;
 pub use problem::{Problem, Severity};
 pub use read::{parse, read};
-pub use request::{Method, QueryValue, Request, ResponseFormat};
+pub use request::{Method, QueryValue, Request};
+pub use response::{Compression, CsvHeader, Response, ResponseFormat};
 pub use schedule::Schedule;
 pub use schema::json_schema;
 pub use selection::{

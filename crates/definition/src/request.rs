@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::conditions::Conditions;
 use crate::pagination::Pagination;
+use crate::response::Response;
 use crate::words::words;
 
 /// What to ask of the API, with placeholders.
@@ -28,8 +29,8 @@ pub struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<IndexMap<String, String>>,
     /// How the answer is written.
-    #[serde(skip_serializing_if = "ResponseFormat::is_default")]
-    pub response: ResponseFormat,
+    #[serde(skip_serializing_if = "Response::is_default")]
+    pub response: Response,
     /// How the next page is found.
     #[serde(skip_serializing_if = "Pagination::is_none")]
     pub pagination: Pagination,
@@ -63,7 +64,7 @@ impl Default for Request {
             headers: IndexMap::new(),
             body: None,
             form: None,
-            response: ResponseFormat::Json,
+            response: Response::default(),
             pagination: Pagination::None,
             max_pages: Self::DEFAULT_MAX_PAGES,
             conditions: Conditions::default(),
@@ -108,24 +109,6 @@ impl Method {
     )]
     fn is_default(&self) -> bool {
         *self == Self::Get
-    }
-}
-
-words! {
-    /// How an answer is written.
-    pub enum ResponseFormat {
-        /// One JSON document a page.
-        Json = "json",
-    }
-}
-
-impl ResponseFormat {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
-    fn is_default(&self) -> bool {
-        *self == Self::Json
     }
 }
 

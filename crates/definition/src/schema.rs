@@ -4,8 +4,7 @@ use crate::auth::Auth;
 use crate::decode::{self, Key, Status};
 use crate::metric::WEEKDAYS;
 use crate::name::Name;
-use crate::pagination::Pagination;
-use crate::request::ResponseFormat;
+use crate::response::{Response, ResponseFormat};
 use crate::variable::Variable;
 
 /// Returns the JSON Schema (2020-12) of one document of a bundle, for editors.
@@ -180,6 +179,23 @@ pub(crate) fn response() -> Value {
     json!({ "anyOf": [words(ResponseFormat::WORDS), object(decode::RESPONSE, "")] })
 }
 
+pub(crate) fn csv_header() -> Value {
+    json!({ "anyOf": [boolean(), { "type": "array", "items": expression(), "minItems": 1, "maxItems": Response::MAX_COLUMNS }] })
+}
+
+pub(crate) fn element_paths() -> Value {
+    json!({ "type": "array", "items": line(), "maxItems": Response::MAX_LISTS })
+}
+
+/// Where an answer says something.
+pub(crate) fn source() -> Value {
+    json!({ "anyOf": [expression(), only("header", &line())] })
+}
+
+pub(crate) fn next_request() -> Value {
+    object(decode::NEXT, "")
+}
+
 pub(crate) fn records() -> Value {
     json!({ "anyOf": [
         expression(),
@@ -256,11 +272,12 @@ fn pagination_shape() -> Value {
     json!({
         "description": "How the next page is found.",
         "oneOf": [
-            words(&[Pagination::WORDS[0], Pagination::WORDS[5]]),
+            words(&["none", "link_header", "auto"]),
             only("page", &object(decode::PAGE, "Pages have numbers.")),
             only("offset", &object(decode::OFFSET, "Pages start at a record number.")),
             only("cursor", &object(decode::CURSOR, "Each page says what to ask for the next one.")),
             only("next_url", &object(decode::NEXT_URL, "Each page holds the address of the next one.")),
+            only("link_header", &object(decode::LINK_HEADER, "The Link header holds the address of the next page.")),
         ]
     })
 }

@@ -1329,10 +1329,74 @@ fn what_comes_later_says_so() {
             "request.response.format",
         ),
         (request("response: xml"), "request.response"),
-        (request("pagination: auto"), "request.pagination"),
     ] {
         expect(&text, "definition.not_yet", path, "not supported yet");
     }
+}
+
+#[test]
+fn pagination_to_be_recognised_is_recognised_by_a_preview() {
+    expect(
+        &request("pagination: auto"),
+        "definition.pagination_auto",
+        "request.pagination",
+        "tidemark preview FILE",
+    );
+}
+
+#[test]
+fn further_requests_are_checked_like_the_first() {
+    let next = |next: &str| {
+        request(&format!(
+            "{{ method: POST, path: /a, body: {{}}, pagination: {{ cursor: {{ from: c, param: c, next: {next} }} }} }}"
+        ))
+    };
+    for (text, code, path) in [
+        (next("{ path: elsewhere }"), "definition.path", "path"),
+        (next("{ method: GET, body: {} }"), "definition.body", "body"),
+        (next("{ method: PUT }"), "definition.method", "method"),
+        (next("{ url: /b }"), "definition.unknown_field", "url"),
+        (
+            next("{ query: { api_key: 0123456789abcdef0123456789abcdef } }"),
+            "definition.secret_in_url",
+            "query.api_key",
+        ),
+        (
+            next("{ body: { query: \"mutation { a }\" } }"),
+            "definition.graphql_mutation",
+            "body.query",
+        ),
+        (
+            next("{ path: \"/b/{{ window.start }}\" }"),
+            "definition.window_missing",
+            "path",
+        ),
+    ] {
+        expect(
+            &text,
+            code,
+            &format!("request.pagination.cursor.next.{path}"),
+            "",
+        );
+    }
+    expect(
+        &request("pagination: { next_url: { from: n, next: { path: /b } } }"),
+        "definition.pagination",
+        "request.pagination.next_url.next.path",
+        "the whole address",
+    );
+    expect(
+        &request("pagination: { next_url: { from: { header: \"a b\" } } }"),
+        "definition.header_name",
+        "request.pagination.next_url.from.header",
+        "",
+    );
+    expect(
+        &request("pagination: { page: { param: p, in: path } }"),
+        "definition.pagination",
+        "request.pagination.page.in",
+        "must hold `{p}`",
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Where the expressions of a definition are.
 
-use definition::{Conditions, Definition, Pagination, Records, Request, Select, ValueSelect};
+use definition::{Conditions, Definition, Records, Request, Select, ValueSelect};
 
 /// Where the expressions of a definition are, with their texts.
 pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
@@ -42,27 +42,12 @@ fn of_conditions(before: &str, conditions: &Conditions, found: &mut Vec<(String,
 
 fn of_request(request: &Request, found: &mut Vec<(String, String)>) {
     of_conditions("request.", &request.conditions, found);
-    let mut push = |name: &str, path: &Option<String>| {
-        if let Some(path) = path {
-            found.push((format!("request.pagination.{name}"), path.clone()));
+    let strategy = request.pagination.as_str();
+    for (key, source) in request.pagination.sources() {
+        if let Some(expression) = source.expression() {
+            let place = format!("request.pagination.{strategy}.{key}");
+            found.push((place, expression.to_owned()));
         }
-    };
-    match &request.pagination {
-        Pagination::Page(page) => {
-            push("page.total_pages", &page.total_pages);
-            push("page.total", &page.total);
-            push("page.has_more", &page.has_more);
-        }
-        Pagination::Offset(offset) => {
-            push("offset.total", &offset.total);
-            push("offset.has_more", &offset.has_more);
-        }
-        Pagination::Cursor(cursor) => {
-            push("cursor.from", &Some(cursor.from.clone()));
-            push("cursor.has_more", &cursor.has_more);
-        }
-        Pagination::NextUrl(next) => push("next_url.from", &Some(next.from.clone())),
-        Pagination::None | Pagination::LinkHeader => {}
     }
 }
 

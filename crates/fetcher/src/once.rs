@@ -7,7 +7,6 @@ use crate::decode;
 use crate::egress::Guard;
 use crate::error::PageError;
 use crate::http::{Credentials, Http, Limits, Outgoing, user_header};
-use crate::pagination::next_of_link_headers;
 use crate::render::RenderError;
 use crate::retry::retry_after;
 
@@ -18,8 +17,8 @@ pub struct Glance {
     pub status: StatusCode,
     /// The content type.
     pub content_type: Option<String>,
-    /// The target of `Link: …; rel="next"`.
-    pub link: Option<String>,
+    /// The headers of the answer.
+    pub headers: HeaderMap,
     /// The whole body: UTF-8, valid JSON.
     pub body: bytes::Bytes,
 }
@@ -61,17 +60,11 @@ pub async fn fetch_once(
         return Err(PageError::status(answer.status, after, excerpt));
     }
     let content_type = answer.content_type().map(str::to_owned);
-    let links = answer
-        .headers
-        .get_all(header::LINK)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let link = next_of_link_headers(links);
     let (body, _) = decode::page(answer.body, content_type.as_deref(), &[])?;
     Ok(Glance {
         status: answer.status,
         content_type,
-        link,
+        headers: answer.headers,
         body,
     })
 }

@@ -135,9 +135,10 @@ impl Walk {
             Pagination::Page(page) => Position::Page(page.start),
             Pagination::Offset(offset) => Position::Offset(offset.start),
             Pagination::None
+            | Pagination::Auto
             | Pagination::Cursor(_)
             | Pagination::NextUrl(_)
-            | Pagination::LinkHeader => Position::Start,
+            | Pagination::LinkHeader(_) => Position::Start,
         };
         let state = State {
             handed_out: 1,
@@ -243,7 +244,7 @@ impl Walk {
             self.state.first_records = facts.records;
         }
         match self.pagination.clone() {
-            Pagination::None => Ok(Step::End(RunEnd::SinglePage)),
+            Pagination::None | Pagination::Auto => Ok(Step::End(RunEnd::SinglePage)),
             Pagination::Page(page) => {
                 if let Some(step) = self.known_total(is_first) {
                     return Ok(step);
@@ -285,9 +286,17 @@ impl Walk {
                 Ok(self.hand_out(Position::Offset(at.saturating_add(step))))
             }
             Pagination::Cursor(_) => self.after_cursor(facts, is_empty),
-            Pagination::NextUrl(_) | Pagination::LinkHeader => {
+            Pagination::NextUrl(_) | Pagination::LinkHeader(_) => {
+                if facts.has_more == Some(false) {
+                    return Ok(Step::End(RunEnd::HasMoreFalse));
+                }
                 let Some(link) = link(&facts.next)? else {
-                    return Ok(Step::End(RunEnd::NoNext));
+                    return match facts.has_more {
+                        Some(true) => Err(PaginationFault::Unreadable(
+                            "the API says that there is more, but gives no link".to_owned(),
+                        )),
+                        _ => Ok(Step::End(RunEnd::NoNext)),
+                    };
                 };
                 self.bear_empties()?;
                 if self.state.handed_out >= self.max_pages {

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use definition::template::{self, Scope};
-use definition::{Connection, Method, Placement, QueryValue, Request};
+use definition::{Connection, Method, Pagination, Placement, Request};
 use http::header::HeaderMap;
 use serde_json::Value;
 use url::Url;
@@ -72,12 +72,20 @@ pub struct Rendered {
 /// Renders what a run asks, with everything but the page's place. One for a run.
 #[derive(Debug, Clone)]
 pub struct Template {
-    request: Request,
-    method: http::Method,
+    pagination: Pagination,
     base: String,
+    headers: HeaderMap,
+    first: Shape,
+    /// The requests behind the first, where they differ from it.
+    further: Option<Shape>,
+}
+
+/// What of a request may differ between the first page and the further ones.
+#[derive(Debug, Clone)]
+struct Shape {
+    method: http::Method,
     path: String,
     query: Vec<(String, String)>,
-    headers: HeaderMap,
     body: Option<Value>,
     form: Option<Vec<(String, String)>>,
 }
@@ -90,78 +98,54 @@ impl Template {
         scope: &Scope,
     ) -> Result<Self, RenderError> {
         let base = render("base_url", &connection.base_url, scope)?;
-        let path = template::render_path(&request.path, scope)
-            .map_err(|error| fault("request.path", &error))?;
-        let mut query = Vec::new();
-        for (name, value) in &request.query {
-            let texts = match value {
-                QueryValue::One(text) => std::slice::from_ref(text),
-                QueryValue::Many(texts) => texts.as_slice(),
-            };
-            for text in texts {
-                query.push((
-                    name.clone(),
-                    render(&format!("request.query.{name}"), text, scope)?,
-                ));
-            }
-        }
         let mut headers = HeaderMap::new();
         for (name, value) in connection.headers.iter().chain(&request.headers) {
             let value = render(&format!("headers.{name}"), value, scope)?;
             let (name, value) = user_header(name, &value).map_err(RenderError::Header)?;
             headers.insert(name, value);
         }
-        let body = request
-            .body
-            .as_ref()
-            .map(|body| {
-                template::render_value(body, scope).map_err(|error| fault("request.body", &error))
-            })
-            .transpose()?;
-        let form = request
-            .form
-            .as_ref()
-            .map(|form| {
-                let field = |(name, value): (&String, &String)| {
-                    Ok((
-                        name.clone(),
-                        render(&format!("request.form.{name}"), value, scope)?,
-                    ))
-                };
-                form.iter()
-                    .map(field)
-                    .collect::<Result<Vec<_>, RenderError>>()
-            })
-            .transpose()?;
-        let method = match request.method {
-            Method::Get => http::Method::GET,
-            Method::Post => http::Method::POST,
-        };
+        let further = request.pagination.next();
         Ok(Template {
-            request: request.clone(),
-            method,
+            pagination: request.pagination.clone(),
             base,
-            path,
-            query,
             headers,
-            body,
-            form,
+            first: Shape::of(request, "request", scope)?,
+            further: further
+                .map(|next| Shape::of(&next.of(request), "request.pagination.next", scope))
+                .transpose()?,
         })
     }
 
     /// The place in `position` put into the request, and its address checked by its text.
     pub fn page(&self, position: &Position, guard: &Guard) -> Result<Rendered, RenderError> {
-        let mut path = self.path.clone();
-        let mut query = self.query.clone();
+        let is_first = position.is_first(&self.pagination);
+        let shape = match &self.further {
+            Some(further) if !is_first => further,
+            _ => &self.first,
+        };
+        let Shape {
+            method,
+            mut path,
+            mut query,
+            mut body,
+            mut form,
+        } = shape.clone();
         let mut headers = self.headers.clone();
-        let mut body = self.body.clone();
-        let mut form = self.form.clone();
         for Place {
             param,
             placement,
             value,
-        } in parameters(&self.request.pagination, position)
+        } in parameters(&self.pagination, position)
         {
+            // Where only the further requests have a place for it, the first one goes without.
+            let has_place = match placement {
+                Placement::Path => path.contains(&placeholder(&param)),
+                Placement::Body => body.is_some() || form.is_some(),
+                Placement::Query | Placement::Header => true,
+            };
+            if is_first && self.further.is_some() && !has_place {
+                continue;
+            }
             match placement {
                 Placement::Query => put(&mut query, &param, plain(&value)),
                 Placement::Header => {
@@ -181,9 +165,7 @@ impl Template {
             }
         }
         // A first page without a place (cursors) leaves no placeholder behind.
-        if let Some(param) =
-            path_param(&self.request.pagination).filter(|_| !matches!(position, Position::Url(_)))
-        {
+        if let Some((param, Placement::Path)) = self.pagination.parameter() {
             path = strip_placeholder(&path, param);
         }
         let mut url = match position {
@@ -197,28 +179,80 @@ impl Template {
         if url.as_str().len() > crate::egress::URL_LIMIT {
             guard.check_text(url.as_str())?;
         }
-        let body = match (form, body) {
-            (Some(form), _) => {
-                let text = url::form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs(&form)
-                    .finish();
-                Some((Bytes::from(text), "application/x-www-form-urlencoded"))
-            }
-            (None, Some(body)) => Some((Bytes::from(body.to_string()), "application/json")),
-            (None, None) => None,
-        };
-        if body
-            .as_ref()
-            .is_some_and(|(bytes, _)| bytes.len() > Request::MAX_BODY_BYTES)
-        {
-            return Err(RenderError::BodyTooLarge);
-        }
         Ok(Rendered {
-            method: self.method.clone(),
+            method,
             url,
             headers,
-            body,
+            body: encoded(form, body)?,
         })
+    }
+}
+
+impl Shape {
+    /// Renders what of `request` may differ; `at` is where it stands in the definition.
+    fn of(request: &Request, at: &str, scope: &Scope) -> Result<Self, RenderError> {
+        let path = template::render_path(&request.path, scope)
+            .map_err(|error| fault(&format!("{at}.path"), &error))?;
+        let mut query = Vec::new();
+        for (name, value) in &request.query {
+            for text in value.texts() {
+                let text = render(&format!("{at}.query.{name}"), text, scope)?;
+                query.push((name.clone(), text));
+            }
+        }
+        let body = request
+            .body
+            .as_ref()
+            .map(|body| {
+                template::render_value(body, scope)
+                    .map_err(|error| fault(&format!("{at}.body"), &error))
+            })
+            .transpose()?;
+        let field = |(name, value): (&String, &String)| {
+            let value = render(&format!("{at}.form.{name}"), value, scope)?;
+            Ok((name.clone(), value))
+        };
+        let form = request
+            .form
+            .as_ref()
+            .map(|form| {
+                form.iter()
+                    .map(field)
+                    .collect::<Result<Vec<_>, RenderError>>()
+            })
+            .transpose()?;
+        let method = match request.method {
+            Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
+        };
+        Ok(Shape {
+            method,
+            path,
+            query,
+            body,
+            form,
+        })
+    }
+}
+
+/// Writes a body as it is sent, with its type.
+fn encoded(
+    form: Option<Vec<(String, String)>>,
+    body: Option<Value>,
+) -> Result<Option<(Bytes, &'static str)>, RenderError> {
+    let encoded = match (form, body) {
+        (Some(form), _) => {
+            let text = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(&form)
+                .finish();
+            Some((Bytes::from(text), "application/x-www-form-urlencoded"))
+        }
+        (None, Some(body)) => Some((Bytes::from(body.to_string()), "application/json")),
+        (None, None) => None,
+    };
+    match encoded {
+        Some((bytes, _)) if bytes.len() > Request::MAX_BODY_BYTES => Err(RenderError::BodyTooLarge),
+        encoded => Ok(encoded),
     }
 }
 
@@ -286,7 +320,7 @@ fn plain(value: &Value) -> String {
 }
 
 fn put_in_path(path: &str, param: &str, value: &str) -> Result<String, RenderError> {
-    let placeholder = format!("{{{param}}}");
+    let placeholder = placeholder(param);
     if !path.contains(&placeholder) {
         let reason = "is put in the path, but the path has no such placeholder in braces";
         return Err(RenderError::Placement {
@@ -307,18 +341,12 @@ fn put_in_path(path: &str, param: &str, value: &str) -> Result<String, RenderErr
     Ok(path.replace(&placeholder, &encoded))
 }
 
-fn path_param(pagination: &definition::Pagination) -> Option<&str> {
-    use definition::Pagination;
-    match pagination {
-        Pagination::Page(page) if page.placement == Placement::Path => Some(&page.param),
-        Pagination::Offset(offset) if offset.placement == Placement::Path => Some(&offset.param),
-        Pagination::Cursor(cursor) if cursor.placement == Placement::Path => Some(&cursor.param),
-        _ => None,
-    }
+fn placeholder(param: &str) -> String {
+    format!("{{{param}}}")
 }
 
 fn strip_placeholder(path: &str, param: &str) -> String {
-    let placeholder = format!("{{{param}}}");
+    let placeholder = placeholder(param);
     if path.contains(&placeholder) {
         path.replace(&format!("/{placeholder}"), "")
             .replace(&placeholder, "")

@@ -138,9 +138,9 @@ impl Engine {
                 return Ok(self.ended(manifest));
             }
         };
-        let outcome = Run::new(self, request, &plan, outlet, manifest, slots)
-            .go(stop)
-            .await;
+        // Large enough that moving it about costs more than one allocation a run.
+        let run = Run::new(self, request, &plan, outlet, manifest, slots);
+        let outcome = Box::pin(run.go(stop)).await;
         if let (Some(budgets), Some(limit)) = (&self.budgets, &plan.rate_limit)
             && limit.concurrency.is_some()
         {

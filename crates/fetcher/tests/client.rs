@@ -165,10 +165,14 @@ async fn a_look_at_an_address_returns_what_is_there() {
     assert_eq!(
         (
             glance.status.as_u16(),
-            glance.link.as_deref(),
+            glance.headers.get("link").map(http::HeaderValue::as_bytes),
             &glance.body[..]
         ),
-        (200, Some("/x?page=2"), &b"{\"a\":1}"[..])
+        (
+            200,
+            Some(&b"</x?page=2>; rel=\"next\""[..]),
+            &b"{\"a\":1}"[..]
+        )
     );
     assert_eq!(stub.asked()[0].header("x-key"), Some("v"));
     let host = [("Host".to_owned(), "169.254.169.254".to_owned())];

@@ -4,6 +4,7 @@ mod find;
 mod tree;
 mod yaml;
 
+use http::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
@@ -17,8 +18,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) headers: &'a [(String, String)],
     /// The decoded body.
     pub(crate) body: &'a Value,
-    /// The `Link` header, if any.
-    pub(crate) link: Option<&'a str>,
+    /// The headers of the answer.
+    pub(crate) answered: &'a HeaderMap,
 }
 
 /// Returns the whole draft: tree and suggestions as YAML comments, then the definitions.
@@ -58,11 +59,15 @@ mod tests {
         link: Option<&str>,
     ) -> String {
         let url = Url::parse(address).unwrap();
+        let mut answered = HeaderMap::new();
+        if let Some(link) = link {
+            answered.insert("link", link.parse().unwrap());
+        }
         draft(&Answer {
             url: &url,
             headers,
             body,
-            link,
+            answered: &answered,
         })
     }
 

@@ -6,7 +6,9 @@
 mod auth;
 mod connection;
 mod metric;
+mod pagination;
 mod request;
+mod response;
 mod selection;
 mod variable;
 
@@ -22,7 +24,9 @@ pub(crate) use connection::{CONNECTION, RATE_LIMIT, connection};
 pub(crate) use metric::{
     DATASET, FORMAT, METRIC, PARENT, SCHEDULE, WINDOW, dataset, metric, parent, window,
 };
-pub(crate) use request::{CURSOR, NEXT_URL, OFFSET, PAGE, REQUEST, RESPONSE, request};
+pub(crate) use pagination::{CURSOR, LINK_HEADER, NEXT, NEXT_URL, OFFSET, PAGE};
+pub(crate) use request::{REQUEST, request};
+pub(crate) use response::RESPONSE;
 pub(crate) use selection::{DATE, SELECT, VALUE};
 pub(crate) use variable::LOOK_UP;
 

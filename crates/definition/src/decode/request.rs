@@ -1,12 +1,10 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Decoder, Fields, Key, Place, TextRule};
+use super::{Decoder, Key, Place, TextRule, pagination, response};
 use crate::conditions::Conditions;
-use crate::node::{Content, join};
-use crate::pagination::{Cursor, NextUrl, Offset, PageNumber, Pagination, Placement};
-use crate::problem::{nearest, quoted};
-use crate::request::{Method, QueryValue, Request, ResponseFormat};
+use crate::node::Content;
+use crate::request::{Method, QueryValue, Request};
 use crate::schema;
 
 pub(crate) const REQUEST: &[Key] = &[
@@ -42,7 +40,7 @@ pub(crate) const REQUEST: &[Key] = &[
     ),
     Key::optional(
         "response",
-        "how the answer is written; `json` for now",
+        "how the answer is written: a format, or one with its settings (json)",
         schema::response,
     ),
     Key::optional(
@@ -72,125 +70,7 @@ pub(crate) const REQUEST: &[Key] = &[
     ),
 ];
 
-pub(crate) const RESPONSE: &[Key] = &[
-    Key::required("format", "`json`", || schema::words(ResponseFormat::WORDS)),
-    Key::later("delimiter"),
-    Key::later("encoding"),
-];
-
-pub(crate) const PAGE: &[Key] = &[
-    Key::required(
-        "param",
-        "the name of the parameter that holds the page number",
-        schema::line,
-    ),
-    Key::optional(
-        "in",
-        "where it is put: query (the default), body, path or header",
-        || schema::words(Placement::WORDS),
-    ),
-    Key::optional("start", "the number of the first page (1)", || {
-        schema::integer(-1_000_000, 1_000_000)
-    }),
-    Key::optional(
-        "size_param",
-        "the name of the parameter that holds the page size",
-        schema::line,
-    ),
-    Key::optional(
-        "size",
-        "the page size; a shorter page is the last one where nothing better is known",
-        || schema::integer(1, 1_000_000),
-    ),
-    Key::optional(
-        "total_pages",
-        "where the answer states how many pages there are (JSONata)",
-        schema::expression,
-    ),
-    Key::optional(
-        "total",
-        "where the answer states how many records there are (JSONata)",
-        schema::expression,
-    ),
-    Key::optional(
-        "has_more",
-        "where the answer states whether there are more pages (JSONata)",
-        schema::expression,
-    ),
-];
-
-pub(crate) const OFFSET: &[Key] = &[
-    Key::required(
-        "param",
-        "the name of the parameter that holds the number of the first record",
-        schema::line,
-    ),
-    Key::optional(
-        "in",
-        "where it is put: query (the default), body, path or header",
-        || schema::words(Placement::WORDS),
-    ),
-    Key::optional("start", "the number of the first record (0)", || {
-        schema::integer(0, 1_000_000_000)
-    }),
-    Key::optional(
-        "limit_param",
-        "the name of the parameter that holds how many records a page has",
-        schema::line,
-    ),
-    Key::optional(
-        "limit",
-        "how many records a page has; without it, the number that came",
-        || schema::integer(1, 1_000_000),
-    ),
-    Key::optional(
-        "total",
-        "where the answer states how many records there are (JSONata)",
-        schema::expression,
-    ),
-    Key::optional(
-        "has_more",
-        "where the answer states whether there are more pages (JSONata)",
-        schema::expression,
-    ),
-];
-
-pub(crate) const CURSOR: &[Key] = &[
-    Key::required(
-        "from",
-        "where the answer holds the cursor of the next page (JSONata)",
-        schema::expression,
-    ),
-    Key::required(
-        "param",
-        "the name of the parameter that holds the cursor",
-        schema::line,
-    ),
-    Key::optional(
-        "in",
-        "where it is put: query (the default), body, path or header",
-        || schema::words(Placement::WORDS),
-    ),
-    Key::optional(
-        "has_more",
-        "where the answer states whether there are more pages (JSONata)",
-        schema::expression,
-    ),
-    Key::optional(
-        "size_param",
-        "the name of the parameter that holds the page size",
-        schema::line,
-    ),
-    Key::optional("size", "the page size", || schema::integer(1, 1_000_000)),
-];
-
-pub(crate) const NEXT_URL: &[Key] = &[Key::required(
-    "from",
-    "where the answer holds the address of the next page, absolute or relative (JSONata)",
-    schema::expression,
-)];
-
-const TEXT: TextRule = TextRule::Lines(64 * 1024);
+pub(super) const TEXT: TextRule = TextRule::Lines(64 * 1024);
 
 pub(crate) fn request(decoder: &mut Decoder, place: &Place<'_>) -> Option<Request> {
     let fields = decoder.object(place, REQUEST, "a request")?;
@@ -214,11 +94,11 @@ pub(crate) fn request(decoder: &mut Decoder, place: &Place<'_>) -> Option<Reques
             .map(|p| super::connection::texts(decoder, &p, TEXT)),
         response: fields
             .get("response")
-            .and_then(|p| response(decoder, &p))
-            .unwrap_or(ResponseFormat::Json),
+            .and_then(|p| response::response(decoder, &p))
+            .unwrap_or_default(),
         pagination: fields
             .get("pagination")
-            .and_then(|p| pagination(decoder, &p))
+            .and_then(|p| pagination::pagination(decoder, &p))
             .unwrap_or_default(),
         max_pages: fields
             .get("max_pages")
@@ -242,7 +122,7 @@ pub(super) fn method(decoder: &mut Decoder, place: &Place<'_>) -> Option<Method>
     method
 }
 
-fn query(decoder: &mut Decoder, place: &Place<'_>) -> IndexMap<String, QueryValue> {
+pub(super) fn query(decoder: &mut Decoder, place: &Place<'_>) -> IndexMap<String, QueryValue> {
     let Some(fields) = decoder.map(place, "parameter names and their values") else {
         return IndexMap::new();
     };
@@ -296,203 +176,4 @@ pub(super) fn body(decoder: &mut Decoder, place: &Place<'_>) -> Option<Value> {
             None
         }
     }
-}
-
-fn response(decoder: &mut Decoder, place: &Place<'_>) -> Option<ResponseFormat> {
-    let format = if let Content::Text(_) = &place.node.content {
-        place.clone()
-    } else {
-        let fields = decoder.object(place, RESPONSE, "{ format: json }")?;
-        fields.get("format")?
-    };
-    if let Content::Text(text) = &format.node.content
-        && ["ndjson", "csv", "xml"].contains(&text.as_str())
-    {
-        decoder.not_yet(&format, &format!("the response format `{text}`"));
-        return None;
-    }
-    decoder.word(
-        &format,
-        ResponseFormat::WORDS,
-        "definition.response_format",
-        ResponseFormat::parse,
-    )
-}
-
-fn pagination(decoder: &mut Decoder, place: &Place<'_>) -> Option<Pagination> {
-    let listed = || format!("known are {}", Pagination::WORDS.join(", "));
-    let (kind, inner) = match &place.node.content {
-        Content::Text(word) => (word.as_str(), None),
-        Content::Map(entries) if entries.len() == 1 && entries[0].key != "type" => {
-            let path = join(&place.path, &entries[0].key);
-            (
-                entries[0].key.as_str(),
-                Some(Place {
-                    node: &entries[0].value,
-                    path,
-                }),
-            )
-        }
-        Content::Map(entries) => {
-            let written = entries.iter().find(|entry| entry.key == "type");
-            let message = match written.map(|entry| &entry.value.content) {
-                Some(Content::Text(word)) => format!(
-                    "{} is not how pagination is written: the strategy is the key, {}",
-                    quoted(word),
-                    listed()
-                ),
-                _ => format!(
-                    "expected one strategy, got {} keys: {}",
-                    entries.len(),
-                    listed()
-                ),
-            };
-            decoder
-                .problem(place, "definition.pagination_type", message)
-                .hint =
-                Some("write for example `pagination: { page: { param: page } }`".to_owned());
-            return None;
-        }
-        _ => {
-            let message = format!(
-                "expected a strategy, got {}: {}",
-                place.node.describe(),
-                listed()
-            );
-            decoder.problem(place, "definition.pagination_type", message);
-            return None;
-        }
-    };
-    let at = inner.as_ref().unwrap_or(place);
-    match kind {
-        "none" => Some(Pagination::None),
-        "link_header" => {
-            if let Some(inner) = &inner
-                && !matches!(inner.node.content, Content::Null)
-            {
-                decoder.object(inner, &[], "no settings");
-            }
-            Some(Pagination::LinkHeader)
-        }
-        "auto" => {
-            decoder.not_yet(at, "pagination `auto`");
-            None
-        }
-        "page" | "offset" | "cursor" | "next_url" if inner.is_none() => {
-            let message = format!("`{kind}` needs settings, such as {}", example(kind));
-            decoder.problem(place, "definition.pagination", message);
-            None
-        }
-        "page" => page(decoder, at).map(Pagination::Page),
-        "offset" => offset(decoder, at).map(Pagination::Offset),
-        "cursor" => cursor(decoder, at).map(Pagination::Cursor),
-        "next_url" => {
-            let fields = decoder.object(at, NEXT_URL, example(kind))?;
-            Some(Pagination::NextUrl(NextUrl {
-                from: fields.get("from").and_then(|p| decoder.expression(&p))?,
-            }))
-        }
-        other => {
-            let problem = decoder.problem(
-                at,
-                "definition.pagination_type",
-                format!("{} is no pagination strategy; {}", quoted(other), listed()),
-            );
-            problem.hint = nearest(other, Pagination::WORDS.iter().copied())
-                .map(|near| format!("did you mean `{near}`?"));
-            None
-        }
-    }
-}
-
-fn example(kind: &str) -> &'static str {
-    match kind {
-        "page" => "{ page: { param: page, total_pages: total_pages } }",
-        "offset" => "{ offset: { param: offset, limit_param: limit, limit: 100 } }",
-        "cursor" => "{ cursor: { from: pagination.end_cursor, param: after } }",
-        _ => "{ next_url: { from: links.next } }",
-    }
-}
-
-/// Reads the name of a parameter.
-fn param(decoder: &mut Decoder, fields: &Fields<'_>, key: &str) -> Option<String> {
-    let place = fields.get(key)?;
-    let text = decoder.text(&place, TextRule::Line(200))?;
-    if text.trim().is_empty() {
-        decoder.problem(
-            &place,
-            "definition.required",
-            "a parameter name is needed, this one is empty",
-        );
-    }
-    Some(text)
-}
-
-fn placement(decoder: &mut Decoder, fields: &Fields<'_>) -> Placement {
-    fields
-        .get("in")
-        .and_then(|p| {
-            decoder.word(
-                &p,
-                Placement::WORDS,
-                "definition.pagination",
-                Placement::parse,
-            )
-        })
-        .unwrap_or_default()
-}
-
-fn path(decoder: &mut Decoder, fields: &Fields<'_>, key: &str) -> Option<String> {
-    fields.get(key).and_then(|p| decoder.expression(&p))
-}
-
-fn size(decoder: &mut Decoder, fields: &Fields<'_>, key: &str) -> Option<u32> {
-    fields
-        .get(key)
-        .and_then(|p| decoder.small(&p, 1, 1_000_000, "definition.pagination"))
-}
-
-fn page(decoder: &mut Decoder, place: &Place<'_>) -> Option<PageNumber> {
-    let fields = decoder.object(place, PAGE, example("page"))?;
-    Some(PageNumber {
-        param: param(decoder, &fields, "param").unwrap_or_default(),
-        placement: placement(decoder, &fields),
-        start: fields
-            .get("start")
-            .and_then(|p| decoder.integer(&p, -1_000_000, 1_000_000, "definition.pagination"))
-            .unwrap_or(1),
-        size_param: param(decoder, &fields, "size_param"),
-        size: size(decoder, &fields, "size"),
-        total_pages: path(decoder, &fields, "total_pages"),
-        total: path(decoder, &fields, "total"),
-        has_more: path(decoder, &fields, "has_more"),
-    })
-}
-
-fn offset(decoder: &mut Decoder, place: &Place<'_>) -> Option<Offset> {
-    let fields = decoder.object(place, OFFSET, example("offset"))?;
-    let start = fields
-        .get("start")
-        .and_then(|p| decoder.small(&p, 0, 1_000_000_000, "definition.pagination"));
-    Some(Offset {
-        param: param(decoder, &fields, "param").unwrap_or_default(),
-        placement: placement(decoder, &fields),
-        start: start.map(u64::from).unwrap_or_default(),
-        limit_param: param(decoder, &fields, "limit_param"),
-        limit: size(decoder, &fields, "limit"),
-        total: path(decoder, &fields, "total"),
-        has_more: path(decoder, &fields, "has_more"),
-    })
-}
-
-fn cursor(decoder: &mut Decoder, place: &Place<'_>) -> Option<Cursor> {
-    let fields = decoder.object(place, CURSOR, example("cursor"))?;
-    Some(Cursor {
-        from: path(decoder, &fields, "from").unwrap_or_default(),
-        param: param(decoder, &fields, "param").unwrap_or_default(),
-        placement: placement(decoder, &fields),
-        has_more: path(decoder, &fields, "has_more"),
-        size_param: param(decoder, &fields, "size_param"),
-        size: size(decoder, &fields, "size"),
-    })
 }

@@ -1,5 +1,6 @@
 //! Where the templates of a request are.
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::{Uses, check, connection_variables, is_template};
@@ -14,17 +15,7 @@ pub(crate) const MAX_TEMPLATES: usize = 1_000;
 pub(crate) fn texts_of_request(request: &Request) -> Vec<(String, &str)> {
     let mut texts = Texts(Vec::new());
     texts.add(|| "path".to_owned(), &request.path);
-    for (name, value) in &request.query {
-        let path = || node::join("query", name);
-        match value {
-            QueryValue::One(text) => texts.add(path, text),
-            QueryValue::Many(many) => {
-                for (index, text) in many.iter().enumerate() {
-                    texts.add(|| node::item(&path(), index), text);
-                }
-            }
-        }
-    }
+    texts.query(&request.query, "query");
     for (name, text) in &request.headers {
         texts.add(|| node::join("headers", name), text);
     }
@@ -33,6 +24,21 @@ pub(crate) fn texts_of_request(request: &Request) -> Vec<(String, &str)> {
     }
     for (name, text) in request.form.iter().flatten() {
         texts.add(|| node::join("form", name), text);
+    }
+    if let Some(next) = request.pagination.next() {
+        let at = |key: &str| format!("pagination.{}.next.{key}", request.pagination.as_str());
+        if let Some(path) = &next.path {
+            texts.add(|| at("path"), path);
+        }
+        if let Some(query) = &next.query {
+            texts.query(query, &at("query"));
+        }
+        if let Some(body) = &next.body {
+            texts.leaves(body, &at("body"));
+        }
+        for (name, text) in next.form.iter().flatten() {
+            texts.add(|| node::join(&at("form"), name), text);
+        }
     }
     texts.0
 }
@@ -43,6 +49,20 @@ impl<'t> Texts<'t> {
     fn add(&mut self, path: impl Fn() -> String, text: &'t str) {
         if is_template(text) && self.0.len() <= MAX_TEMPLATES {
             self.0.push((path(), text));
+        }
+    }
+
+    fn query(&mut self, query: &'t IndexMap<String, QueryValue>, at: &str) {
+        for (name, value) in query {
+            let path = || node::join(at, name);
+            match value {
+                QueryValue::One(text) => self.add(path, text),
+                QueryValue::Many(many) => {
+                    for (index, text) in many.iter().enumerate() {
+                        self.add(|| node::item(&path(), index), text);
+                    }
+                }
+            }
         }
     }
 
@@ -95,11 +115,6 @@ pub(crate) fn connection_variables_of(request: &Request) -> Vec<String> {
 
 /// Takes out the placeholder that pagination puts into a path: `{param}`.
 pub(crate) fn path_placeholder(request: &Request) -> Option<String> {
-    let (param, placement) = match &request.pagination {
-        crate::Pagination::Page(page) => (&page.param, page.placement),
-        crate::Pagination::Offset(offset) => (&offset.param, offset.placement),
-        crate::Pagination::Cursor(cursor) => (&cursor.param, cursor.placement),
-        _ => return None,
-    };
+    let (param, placement) = request.pagination.parameter()?;
     (placement == Placement::Path).then(|| format!("{{{param}}}"))
 }

@@ -62,16 +62,26 @@ pub(super) fn check(headers: &IndexMap<String, String>, path: &str, problems: &m
     }
 }
 
-/// Checks the name of one header.
-pub(super) fn check_name(name: &str, path: &str, problems: &mut Vec<Problem>) {
-    let lower = name.to_ascii_lowercase();
+/// Checks the name of a header that is read from answers.
+pub(super) fn check_read(name: &str, path: &str, problems: &mut Vec<Problem>) {
     if !is_name(name) {
         problems.push(Problem::new(
             "definition.header_name",
             path,
             format!("{} is no header name", quoted(name)),
         ));
-    } else if FORBIDDEN.contains(&lower.as_str()) || lower.starts_with("proxy-") {
+    }
+}
+
+/// Checks the name of a header that is sent.
+pub(super) fn check_name(name: &str, path: &str, problems: &mut Vec<Problem>) {
+    let before = problems.len();
+    check_read(name, path, problems);
+    if problems.len() > before {
+        return;
+    }
+    let lower = name.to_ascii_lowercase();
+    if FORBIDDEN.contains(&lower.as_str()) || lower.starts_with("proxy-") {
         problems.push(Problem::new(
             "definition.header_forbidden",
             path,

@@ -5,6 +5,7 @@ mod auth;
 mod graphql;
 mod headers;
 mod metric;
+mod pagination;
 mod parents;
 mod request;
 mod secrets;

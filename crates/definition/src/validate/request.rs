@@ -1,8 +1,7 @@
-use super::{address, graphql, headers, secrets, templated};
+use super::{address, graphql, headers, pagination, secrets, templated};
 use crate::node::join;
-use crate::pagination::{Pagination, Placement};
 use crate::parent::Parent;
-use crate::problem::{Problem, quoted};
+use crate::problem::Problem;
 use crate::request::{Method, Request};
 use crate::template::{self, Uses};
 use crate::window::Window;
@@ -30,7 +29,7 @@ pub(super) fn check(
     check_templates(request, window, parent, problems);
     check_parameters(request, problems);
     check_body(request, problems);
-    check_pagination(request, problems);
+    pagination::check(request, problems);
     if let Some(window) = window {
         check_window(window, problems);
     }
@@ -92,7 +91,7 @@ fn check_templates(
     }
 }
 
-fn check_parameters(request: &Request, problems: &mut Vec<Problem>) {
+pub(super) fn check_parameters(request: &Request, problems: &mut Vec<Problem>) {
     let mut bytes = request.path.len();
     for (name, value) in &request.query {
         let path = join("request.query", name);
@@ -130,7 +129,7 @@ fn mutation(path: &str) -> Problem {
     )
 }
 
-fn check_body(request: &Request, problems: &mut Vec<Problem>) {
+pub(super) fn check_body(request: &Request, problems: &mut Vec<Problem>) {
     let (name, there) = if request.body.is_some() {
         ("body", true)
     } else {
@@ -187,59 +186,6 @@ fn check_body(request: &Request, problems: &mut Vec<Problem>) {
             format!("request.{name}"),
             message,
         ));
-    }
-}
-
-fn check_pagination(request: &Request, problems: &mut Vec<Problem>) {
-    const PATH: &str = "request.pagination";
-    let kind = request.pagination.as_str();
-    let (param, placement, size_param, size) = match &request.pagination {
-        Pagination::Page(page) => (
-            &page.param,
-            page.placement,
-            (&page.size_param, "size_param"),
-            (page.size, "size"),
-        ),
-        Pagination::Offset(offset) => (
-            &offset.param,
-            offset.placement,
-            (&offset.limit_param, "limit_param"),
-            (offset.limit, "limit"),
-        ),
-        Pagination::Cursor(cursor) => (
-            &cursor.param,
-            cursor.placement,
-            (&cursor.size_param, "size_param"),
-            (cursor.size, "size"),
-        ),
-        Pagination::None | Pagination::NextUrl(_) | Pagination::LinkHeader => return,
-    };
-    let at = |key: &str| format!("{PATH}.{kind}.{key}");
-    let mut problem = |path: String, message: String| {
-        problems.push(Problem::new("definition.pagination", path, message));
-    };
-    if size_param.0.is_some() && size.0.is_none() {
-        problem(
-            at(size_param.1),
-            format!("`{}` needs `{}`, the number to send", size_param.1, size.1),
-        );
-    }
-    match placement {
-        Placement::Body if request.body.is_none() && request.form.is_none() => {
-            problem(at("in"), "there is no body to put it in".to_owned());
-        }
-        Placement::Path if request.path.is_empty() => {
-            problem(at("in"), format!("the path must hold `{{{param}}}`"));
-        }
-        Placement::Query if request.query.contains_key(param) => {
-            let message = format!(
-                "{} is also written in `request.query`; pagination sets it",
-                quoted(param)
-            );
-            problems.push(Problem::new("definition.pagination", at("param"), message).warning());
-        }
-        Placement::Header => headers::check_name(param, &at("param"), problems),
-        _ => {}
     }
 }
 

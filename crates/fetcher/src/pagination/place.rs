@@ -20,6 +20,18 @@ pub enum Position {
     Url(String),
 }
 
+impl Position {
+    /// Tells whether this is where `pagination` begins.
+    pub fn is_first(&self, pagination: &Pagination) -> bool {
+        match (self, pagination) {
+            (Position::Start, _) => true,
+            (Position::Page(number), Pagination::Page(page)) => *number == page.start,
+            (Position::Offset(first), Pagination::Offset(offset)) => *first == offset.start,
+            _ => false,
+        }
+    }
+}
+
 /// A pagination parameter and where it is put.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {

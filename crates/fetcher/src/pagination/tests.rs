@@ -495,3 +495,22 @@ proptest::proptest! {
         proptest::prop_assert_eq!(served, total);
     }
 }
+
+#[test]
+fn a_link_is_not_followed_where_the_answer_says_that_there_is_no_more() {
+    let says = json!({"next_url": {"from": "next", "has_more": "more"}});
+    let (pages, end) = walk(&says, 100, |number, _| Facts {
+        next: json!(format!("/{}", number + 1)),
+        has_more: Some(number < 3),
+        ..facts(10)
+    });
+    assert_eq!((pages.len(), end), (3, Ok(RunEnd::HasMoreFalse)));
+    let (_, end) = walk(&says, 100, |_, _| Facts {
+        has_more: Some(true),
+        ..facts(10)
+    });
+    assert!(
+        matches!(end, Err(PaginationFault::Unreadable(_))),
+        "{end:?}"
+    );
+}

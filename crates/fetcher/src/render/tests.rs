@@ -138,3 +138,164 @@ fn forbidden_headers_and_addresses_are_refused_before_anything_is_sent() {
         "egress.address_forbidden"
     );
 }
+
+/// Every strategy that has a parameter, in every place, on the first page and on a further one.
+#[test]
+fn parameters_stand_where_they_belong() {
+    let strategies = [
+        (
+            "page",
+            json!({"param": "P"}),
+            Position::Page(1),
+            Position::Page(2),
+            "1",
+            "2",
+        ),
+        (
+            "page",
+            json!({"param": "P", "start": 0}),
+            Position::Page(0),
+            Position::Page(7),
+            "0",
+            "7",
+        ),
+        (
+            "offset",
+            json!({"param": "P"}),
+            Position::Offset(0),
+            Position::Offset(50),
+            "0",
+            "50",
+        ),
+        (
+            "cursor",
+            json!({"param": "P", "from": "c"}),
+            Position::Start,
+            Position::Cursor(json!("n/x")),
+            "",
+            "n/x",
+        ),
+        (
+            "cursor",
+            json!({"param": "P", "from": "c"}),
+            Position::Start,
+            Position::Cursor(json!(12)),
+            "",
+            "12",
+        ),
+    ];
+    for (strategy, settings, first, further, at_first, then) in &strategies {
+        for place in ["query", "body", "path", "header"] {
+            let mut settings = settings.clone();
+            settings["in"] = json!(place);
+            if place == "body" {
+                settings["param"] = json!("a.P");
+            }
+            let mut request = json!({"path": "/x/{P}", "pagination": {*strategy: settings}});
+            if place == "body" {
+                request["method"] = json!("POST");
+                request["body"] = json!({"a": {"z": 1}});
+            }
+            if place != "path" {
+                request["path"] = json!("/x");
+            }
+            for (position, expected) in [(first, at_first), (further, then)] {
+                let what = format!("{strategy} in {place} at {position:?}");
+                let rendered = page("https://h.test", &request, position).expect(&what);
+                let url = rendered.url.as_str();
+                match place {
+                    "query" => {
+                        let query = rendered.url.query_pairs().next();
+                        let value = query.map(|(_, value)| value.into_owned());
+                        assert_eq!(value.unwrap_or_default(), *expected, "{what}");
+                    }
+                    "path" => {
+                        let path = url
+                            .trim_start_matches("https://h.test/x")
+                            .trim_start_matches('/');
+                        assert_eq!(path.replace("%2F", "/"), *expected, "{what}: {url}");
+                    }
+                    "header" => {
+                        let value = rendered
+                            .headers
+                            .get("P")
+                            .map(|value| value.to_str().expect("text"));
+                        assert_eq!(value.unwrap_or_default(), *expected, "{what}");
+                    }
+                    _ => {
+                        let body: Value = serde_json::from_slice(&rendered.body.expect("a body").0)
+                            .expect("json");
+                        assert_eq!(body["a"]["z"], 1, "{what}");
+                        let value = match &body["a"]["P"] {
+                            Value::String(text) => text.clone(),
+                            Value::Null => String::new(),
+                            number => number.to_string(),
+                        };
+                        assert_eq!(value, *expected, "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn further_requests_may_differ_from_the_first() {
+    let asked = |request: &Value, position: &Position| {
+        let rendered = page("https://h.test/api", request, position).expect("rendered");
+        let body = rendered
+            .body
+            .map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned());
+        format!(
+            "{} {} {}",
+            rendered.method,
+            rendered.url,
+            body.unwrap_or_default()
+        )
+    };
+    let next = Position::Cursor(json!("c2"));
+    let folder = json!({"method": "POST", "path": "/list", "query": {"a": "1"}, "body": {"path": "/docs"}, "pagination":
+        {"cursor": {"from": "cursor", "param": "cursor", "in": "body", "next": {"path": "/list/continue", "body": {}}}}});
+    assert_eq!(
+        asked(&folder, &Position::Start),
+        r#"POST https://h.test/api/list?a=1 {"path":"/docs"}"#
+    );
+    assert_eq!(
+        asked(&folder, &next),
+        r#"POST https://h.test/api/list/continue?a=1 {"cursor":"c2"}"#
+    );
+    let scroll = json!({"path": "/index/_search", "query": {"scroll": "1m"}, "pagination": {"cursor": {"from": "_scroll_id",
+        "param": "scroll_id", "in": "body", "next": {"method": "POST", "path": "/_search/scroll", "query": {}, "body": {"scroll": "1m"}}}}});
+    assert_eq!(
+        asked(&scroll, &Position::Start),
+        "GET https://h.test/api/index/_search?scroll=1m "
+    );
+    assert_eq!(
+        asked(&scroll, &next),
+        r#"POST https://h.test/api/_search/scroll {"scroll":"1m","scroll_id":"c2"}"#
+    );
+    let job = json!({"method": "POST", "path": "/query", "body": {"sql": "…"}, "pagination":
+        {"cursor": {"from": "next", "param": "next", "in": "path", "next": {"method": "GET", "path": "/query/{next}"}}}});
+    assert_eq!(
+        asked(&job, &Position::Start),
+        r#"POST https://h.test/api/query {"sql":"…"}"#
+    );
+    assert_eq!(asked(&job, &next), "GET https://h.test/api/query/c2 ");
+    let linked = json!({"method": "POST", "path": "/query", "body": {"q": 1}, "pagination":
+        {"next_url": {"from": "nextRecordsUrl", "next": {"method": "GET"}}}});
+    let at = Position::Url("https://h.test/api/query/01g-2000".to_owned());
+    assert_eq!(
+        asked(&linked, &at),
+        "GET https://h.test/api/query/01g-2000 "
+    );
+    let numbered = json!({"path": "/search", "query": {"q": "x"}, "pagination":
+        {"page": {"param": "n", "in": "path", "next": {"path": "/search/{n}"}}}});
+    assert_eq!(
+        asked(&numbered, &Position::Page(1)),
+        "GET https://h.test/api/search?q=x "
+    );
+    assert_eq!(
+        asked(&numbered, &Position::Page(2)),
+        "GET https://h.test/api/search/2?q=x "
+    );
+}

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -20,7 +19,7 @@ use crate::decode;
 use crate::error::PageError;
 use crate::exchange::{describe, error_of};
 use crate::http::{Answer, Failure, Outgoing};
-use crate::pagination::{Facts, Position, next_of_link_headers};
+use crate::pagination::{Facts, Position};
 use crate::plan::Plan;
 use crate::retry::{Next, retry_after};
 
@@ -221,11 +220,7 @@ impl Engine {
         let status = answer.status;
         let url = answer.url.clone();
         if matches!(status.as_u16(), 204 | 205) {
-            let facts = Facts {
-                records: Some(0),
-                next: link_of(&answer),
-                ..Facts::default()
-            };
+            let facts = plan.reader.facts_of_headers(&answer.headers)?;
             return Ok(Fetched {
                 number,
                 url,
@@ -253,7 +248,6 @@ impl Engine {
             ));
         }
         let content_type = answer.content_type().map(str::to_owned);
-        let next_link = link_of(&answer);
         let read = decode::page(answer.body, content_type.as_deref(), &plan.reader.plain);
         let (body, scan) = read.map_err(|unusable| match unusable {
             decode::Unusable::NotJson { reason, ends_early } => decode::Unusable::NotJson {
@@ -263,10 +257,7 @@ impl Engine {
             other => other,
         })?;
         conditions::judge(&plan.conditions, &body, after, &plan.redactor)?;
-        let mut facts = plan.reader.facts(&body, &scan)?;
-        if matches!(plan.pagination, definition::Pagination::LinkHeader) {
-            facts.next = next_link;
-        }
+        let facts = plan.reader.facts(&body, &scan, &answer.headers)?;
         Ok(Fetched {
             number,
             url,
@@ -277,15 +268,6 @@ impl Engine {
             wire_bytes: answer.wire_bytes,
         })
     }
-}
-
-fn link_of(answer: &Answer) -> Value {
-    let links = answer
-        .headers
-        .get_all(header::LINK)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    next_of_link_headers(links).map_or(Value::Null, Value::String)
 }
 
 impl From<Failure> for Stop {

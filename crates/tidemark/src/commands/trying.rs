@@ -43,14 +43,13 @@ pub(crate) async fn run(arguments: &Try) -> Done {
         answer.status,
         url.host_str().unwrap_or_default()
     );
-    let link = answer.link.as_deref();
     print!(
         "{}",
         draft::draft(&Answer {
             url: &url,
             headers: &headers,
             body: &body,
-            link
+            answered: &answer.headers,
         })
     );
     eprintln!("save this as draft.yaml, edit it, and run `tidemark apply draft.yaml`");

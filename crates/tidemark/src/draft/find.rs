@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use expression::field_path;
+use fetcher::detect::{Candidate, FirstAnswer, detect};
 use serde_json::{Map, Value};
 
 use super::Answer;
@@ -31,8 +32,8 @@ pub(crate) struct Findings {
     pub(crate) key: Option<String>,
     /// The field that holds a currency.
     pub(crate) unit: Option<String>,
-    /// How the next page is found, as YAML, and why.
-    pub(crate) pagination: Option<(String, String)>,
+    /// How the next page may be found, the best first.
+    pub(crate) pagination: Vec<Candidate>,
 }
 
 impl Findings {
@@ -55,7 +56,12 @@ impl Findings {
         } else if let Value::Object(fields) = answer.body {
             numbers(fields, &mut Vec::new(), &mut found.values);
         }
-        found.pagination = pagination(answer);
+        found.pagination = detect(&FirstAnswer {
+            url: answer.url,
+            sent: None,
+            headers: answer.answered,
+            body: answer.body,
+        });
         found
     }
 
@@ -136,10 +142,28 @@ impl Findings {
         if let Some(key) = &self.key {
             lines.push(format!("key: {key} (each record counts once)"));
         }
-        if let Some((_, why)) = &self.pagination {
-            lines.push(format!("pagination: {why}"));
-        } else if self.records.is_some() {
-            lines.push("pagination: none was recognised; look into the API's documentation".into());
+        match self.pagination.split_first() {
+            Some((best, others)) => {
+                let how = best.pagination.as_str();
+                let seen = best.reasons.join("; ");
+                lines.push(format!(
+                    "pagination: {how} ({}): {seen}",
+                    best.certainty.as_str()
+                ));
+                for doubt in &best.doubts {
+                    lines.push(format!("  to be checked: {doubt}"));
+                }
+                for other in others {
+                    let written = super::yaml::pagination(other);
+                    lines.push(format!("  or {written}: {}", other.reasons.join("; ")));
+                }
+            }
+            None if self.records.is_some() => {
+                lines.push(
+                    "pagination: none was recognised; look into the API's documentation".into(),
+                );
+            }
+            None => {}
         }
         lines
     }
@@ -267,147 +291,4 @@ fn dimension_rank(path: &str) -> usize {
             "state", "status", "type", "category", "plan", "country", "source",
         ],
     )
-}
-
-/// Recognises how the answer pages: the field names that most APIs share.
-fn pagination(answer: &Answer<'_>) -> Option<(String, String)> {
-    if answer
-        .link
-        .is_some_and(|link| link.contains("rel=\"next\"") || link.contains("rel=next"))
-    {
-        return Some((
-            "link_header".into(),
-            "the Link header names the next page".into(),
-        ));
-    }
-    let asked = |names: &[&str]| {
-        names
-            .iter()
-            .find(|name| answer.url.query_pairs().any(|(key, _)| key == **name))
-            .map(ToString::to_string)
-    };
-    let mut fields = Vec::new();
-    flatten(answer.body, &mut Vec::new(), &mut fields);
-    let find = |names: &[&str]| {
-        names.iter().find_map(|name| {
-            fields
-                .iter()
-                .find(|(path, _)| path.last().is_some_and(|last| last == name))
-        })
-    };
-    let text = |path: &[String]| field_path(path.iter().map(String::as_str));
-    if let Some((path, _)) = find(&[
-        "total_pages",
-        "totalPages",
-        "page_count",
-        "pageCount",
-        "last_page",
-        "pages",
-    ])
-    .filter(|(_, value)| value.is_u64())
-    {
-        let param =
-            asked(&["page", "p", "page_number", "pageNumber"]).unwrap_or_else(|| "page".into());
-        let path = text(path);
-        return Some((
-            format!("{{ page: {{ param: {param}, total_pages: {path} }} }}"),
-            format!("numbered pages; {path} says how many"),
-        ));
-    }
-    if let Some((path, _)) = find(&[
-        "next_url",
-        "nextUrl",
-        "next_page_url",
-        "next",
-        "@odata.nextLink",
-    ])
-    .filter(|(_, value)| {
-        value
-            .as_str()
-            .is_some_and(|next| next.starts_with("http") || next.starts_with('/'))
-    }) {
-        let path = text(path);
-        return Some((
-            format!("{{ next_url: {{ from: {path} }} }}"),
-            format!("{path} holds the address of the next page"),
-        ));
-    }
-    let cursors = [
-        "end_cursor",
-        "endCursor",
-        "next_cursor",
-        "nextCursor",
-        "next_page_token",
-        "nextPageToken",
-        "cursor",
-        "next",
-    ];
-    if let Some((path, _)) = find(&cursors).filter(|(_, value)| value.is_string()) {
-        let more = find(&["has_next_page", "hasNextPage", "has_more", "hasMore"])
-            .filter(|(_, value)| value.is_boolean());
-        let last = path.last().map_or("", String::as_str);
-        let param = asked(&[
-            "after",
-            "cursor",
-            "page_token",
-            "pageToken",
-            "starting_after",
-        ])
-        .unwrap_or_else(|| {
-            match last {
-                "end_cursor" | "endCursor" => "after",
-                "next_page_token" => "page_token",
-                "nextPageToken" => "pageToken",
-                _ => "cursor",
-            }
-            .into()
-        });
-        let from = text(path);
-        let has_more = more
-            .map(|(path, _)| format!(", has_more: {}", text(path)))
-            .unwrap_or_default();
-        return Some((
-            format!("{{ cursor: {{ from: {from}, param: {param}{has_more} }} }}"),
-            format!("a cursor in {from}, sent back as `{param}`"),
-        ));
-    }
-    let limit = asked(&["limit", "per_page", "count"]);
-    if let (Some(param), Some(limit)) = (asked(&["offset", "skip", "start"]), limit) {
-        let total = find(&["total", "total_count", "totalCount", "count"])
-            .filter(|(_, value)| value.is_u64());
-        let total = total
-            .map(|(path, _)| format!(", total: {}", text(path)))
-            .unwrap_or_default();
-        return Some((
-            format!("{{ offset: {{ param: {param}, limit_param: {limit}{total} }} }}"),
-            "the number of the first record".into(),
-        ));
-    }
-    None
-}
-
-/// Scalars outside of lists, with their paths, nearest to the root first.
-fn flatten<'a>(
-    value: &'a Value,
-    path: &mut Vec<String>,
-    found: &mut Vec<(Vec<String>, &'a Value)>,
-) {
-    let Value::Object(fields) = value else { return };
-    for (name, value) in fields
-        .iter()
-        .filter(|(_, value)| !value.is_object() && !value.is_array())
-    {
-        path.push(name.clone());
-        found.push((path.clone(), value));
-        path.pop();
-    }
-    let deep = path.len() >= DEPTH;
-    for (name, value) in fields
-        .iter()
-        .filter(|(_, value)| value.is_object() && !deep)
-    {
-        path.push(name.clone());
-        flatten(value, path, found);
-        path.pop();
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use fetcher::detect::Candidate;
 use serde_json::Value;
 
 use super::{Answer, Findings};
@@ -111,12 +112,13 @@ fn write_metric(
     writeln!(text, "connection: {connection}")?;
     writeln!(text, "request:")?;
     writeln!(text, "  path: {}", quoted(answer.url.path()))?;
-    let paging = ["page", "after", "cursor", "offset"];
+    let paging = found.pagination.first();
+    let parameter = paging.and_then(|paging| paging.pagination.parameter());
     let query: Vec<(String, String)> = answer
         .url
         .query_pairs()
         .filter(|(name, _)| {
-            let is_paging = found.pagination.is_some() && paging.contains(&&**name);
+            let is_paging = parameter.is_some_and(|(own, _)| own == name);
             !is_secret_parameter(name) && !is_paging
         })
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
@@ -138,8 +140,8 @@ fn write_metric(
             writeln!(text, "    {}: {}", key(name), quoted(value))?;
         }
     }
-    if let Some((pagination, _)) = &found.pagination {
-        writeln!(text, "  pagination: {pagination}")?;
+    if let Some(paging) = paging {
+        writeln!(text, "  pagination: {}", pagination(paging))?;
     }
     writeln!(text, "select:")?;
     match &found.records {
@@ -185,6 +187,26 @@ fn write_metric(
         writeln!(text, "resolution: day")?;
     }
     writeln!(text, "schedule: {{ every: 1h }}")
+}
+
+/// Writes a way of paging as a definition does.
+pub(super) fn pagination(candidate: &Candidate) -> String {
+    serde_json::to_value(&candidate.pagination)
+        .map_or_else(|_| "none".to_owned(), |value| flow(&value))
+}
+
+fn flow(value: &Value) -> String {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{}: {}", key(name), flow(value)))
+                .collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        Value::String(text) => path(text),
+        other => other.to_string(),
+    }
 }
 
 fn is_secret_parameter(name: &str) -> bool {
