@@ -123,7 +123,7 @@ impl TestServer {
         let configuration = self.folder.path().join("nats.conf");
         let store = self.folder.path().join("store");
         let text = format!(
-            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\" }}\n{settings}\n",
+            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\", max_file_store: 100GB }}\n{settings}\n",
             self.port,
             store.display()
         );

@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
+use crate::cursor;
 use crate::definitions::json_or_text;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument};
@@ -51,15 +52,19 @@ pub(crate) async fn list(
     caller: Caller,
     mut parameters: Parameters,
 ) -> Result<Json<AuditList>, Problem> {
-    let before = parameters.parsed::<i64>("cursor");
+    let cursor = parameters.text("cursor");
     let limit = parameters.limit();
     parameters.finish()?;
+    let before = cursor::read("audit", cursor.as_deref())?.and_then(|place| place.parse().ok());
     let rows = gateway
         .store()
         .audit(Some(&caller.workspace), limit, before)
         .await?;
     let full = rows.len() >= limit as usize;
-    let next_cursor = rows.last().filter(|_| full).map(|row| row.id.to_string());
+    let next_cursor = rows
+        .last()
+        .filter(|_| full)
+        .map(|row| cursor::write("audit", &row.id.to_string()));
     let items = rows
         .into_iter()
         .map(|row| AuditView {

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::problem::{Problem, shown};
+use crate::problem::{Problem, sentence_shown, shown};
 use crate::router::Gateway;
 
 /// A whole request body within the size limit, and what it says it is.
@@ -70,9 +70,21 @@ fn too_large(limit: usize) -> Problem {
     .detail(format!(
         "at most {limit} bytes are taken; send the definitions in several parts"
     ))
+    .closing()
 }
 
 impl Content {
+    /// Refuses everything but nothing, or an object with nothing in it.
+    pub(crate) fn nothing(&self) -> Result<(), Problem> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        if self.bytes.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        self.json().map(|_: Option<Nothing>| ())
+    }
+
     /// Returns the body as text.
     pub(crate) fn text(&self) -> Result<&str, Problem> {
         std::str::from_utf8(&self.bytes).map_err(|error| {
@@ -107,7 +119,7 @@ impl Content {
         }
         serde_json::from_slice(&self.bytes).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            let text = shown(&error.to_string());
+            let text = sentence_shown(&error.to_string());
             match error.classify() {
                 serde_json::error::Category::Data if text.starts_with("unknown field") => {
                     Problem::body("request.unknown_field", text)

@@ -17,7 +17,7 @@ use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument, ProblemItem, shown};
 use crate::router::Gateway;
 use crate::standing::{self, StateView};
-use crate::{apply, time};
+use crate::{apply, cursor, time};
 
 /// How many definitions one read of the store brings.
 const PAGE: u32 = 1000;
@@ -188,12 +188,8 @@ async fn list(
     let cursor = parameters.text("cursor");
     let limit = parameters.limit();
     let q = parameters.text("q").filter(|q| !q.is_empty());
-    if let Some(cursor) = &cursor
-        && Name::parse(cursor).is_err()
-    {
-        parameters.refuse("cursor", "is not one that a list has given");
-    }
     parameters.finish()?;
+    let cursor = cursor::read(kind.as_str(), cursor.as_deref())?;
     let found = gateway
         .store()
         .definitions(
@@ -205,7 +201,8 @@ async fn list(
         )
         .await?;
     let full = found.len() >= limit as usize;
-    let next_cursor = found.last().filter(|_| full).map(|last| last.name.clone());
+    let last = found.last().filter(|_| full);
+    let next_cursor = last.map(|last| cursor::write(kind.as_str(), &last.name));
     Ok(Json(DefinitionList {
         items: found.into_iter().map(view).collect(),
         next_cursor,

@@ -48,6 +48,43 @@ fn too_slow(seconds: u64) -> Problem {
     .retry_after(crate::problem::OUTAGE_RETRY_SECONDS)
 }
 
+/// Refuses a request whose head is larger than anything that asks something.
+pub(crate) async fn bound_head(
+    State(gateway): State<Gateway>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let limits = &gateway.config().limits;
+    let (count, bytes) = (request.headers().len(), head_bytes(&request));
+    if count > limits.header_count || bytes > limits.header_bytes {
+        return Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "request.head_too_large",
+            "the head of the request is too large",
+        )
+        .detail(format!(
+            "it has {count} headers and {bytes} bytes; at most {} headers and {} bytes are taken",
+            limits.header_count, limits.header_bytes
+        ))
+        .closing()
+        .into_response();
+    }
+    next.run(request).await
+}
+
+/// The bytes of the request line and the headers, as they were sent.
+fn head_bytes(request: &Request) -> usize {
+    /// Between and around the parts of a line.
+    const FRAME: usize = 4;
+    let uri = request.uri();
+    let line = uri.path().len() + uri.query().map_or(0, str::len) + FRAME;
+    let headers = request.headers();
+    line + headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FRAME)
+        .sum::<usize>()
+}
+
 /// Refuses what a browser of another origin may not do, and sets the headers that keep answers safe.
 pub(crate) async fn harden(request: Request, next: Next) -> Response {
     if is_upgrade(request.headers()) && request.headers().contains_key(ORIGIN) {

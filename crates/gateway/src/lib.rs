@@ -3,6 +3,7 @@
 // The modules in the order a request meets them.
 mod config;
 mod connections;
+mod linger;
 mod serve;
 
 mod doorway;
@@ -10,6 +11,7 @@ mod router;
 
 mod auth;
 mod body;
+mod cursor;
 mod idempotency;
 mod parameters;
 mod problem;

@@ -2,8 +2,6 @@
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use std::fmt::Display;
-use std::str::FromStr;
 
 use crate::problem::{Problem, ProblemItem, shown};
 
@@ -88,18 +86,6 @@ impl Parameters {
             }
         }
         found
-    }
-
-    /// Takes a parameter of a type that parses itself and says what is wrong.
-    pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
-        let text = self.text(name)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.refuse(name, format!("cannot be `{}`: {error}", shown(&text)));
-                None
-            }
-        }
     }
 
     /// Takes a yes or no; absent means no.

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -144,6 +144,11 @@ impl Problem {
         self
     }
 
+    /// Says that the connection ends with this answer, because the request is not read to its end.
+    pub(crate) fn closing(self) -> Self {
+        self.header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
     /// Asks the caller to wait this many seconds.
     pub(crate) fn retry_after(self, seconds: u64) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
@@ -231,14 +236,26 @@ impl Problem {
         .detail(detail)
     }
 
-    /// Refuses a bundle, with every problem in it.
+    /// Refuses a bundle, with every problem in it: 400 where it is not JSON or YAML at all, 422 where
+    /// it is and says something wrong.
     pub(crate) fn definitions(problems: &[definition::Problem]) -> Self {
+        const UNREADABLE: &[&str] = &["request.json_invalid", "request.yaml_invalid"];
         let count = problems.len();
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "definition.invalid",
-            "the definitions are not valid",
-        )
+        let unreadable = problems
+            .iter()
+            .find(|problem| UNREADABLE.contains(&problem.code));
+        match unreadable {
+            Some(problem) => Self::new(
+                StatusCode::BAD_REQUEST,
+                problem.code,
+                "the definitions cannot be read",
+            ),
+            None => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "definition.invalid",
+                "the definitions are not valid",
+            ),
+        }
         .detail(match problems {
             [only] => only.to_string(),
             _ => format!("{count} problems; nothing was applied"),
@@ -344,22 +361,27 @@ fn sentence(item: &ProblemItem) -> String {
     }
 }
 
-/// Returns text of a stranger in a form that is short and printable.
+/// Returns text of a stranger in a form that is short and printable, to stand between backticks.
 pub(crate) fn shown(text: &str) -> String {
     /// Enough to recognise what was sent; an error is not a mirror.
     const SHOWN_CHARACTERS: usize = 80;
+    printable(text, SHOWN_CHARACTERS).replace('`', "\u{fffd}")
+}
+
+/// Returns a sentence that quotes a stranger in a form that is bounded and printable.
+pub(crate) fn sentence_shown(text: &str) -> String {
+    /// A parser's sentence with a list of what was expected.
+    const SHOWN_CHARACTERS: usize = 300;
+    printable(text, SHOWN_CHARACTERS)
+}
+
+fn printable(text: &str, most: usize) -> String {
     let mut shown: String = text
         .chars()
-        .take(SHOWN_CHARACTERS)
-        .map(|c| {
-            if c.is_control() || c == '`' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
+        .take(most)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect();
-    if text.chars().nth(SHOWN_CHARACTERS).is_some() {
+    if text.chars().nth(most).is_some() {
         shown.push('…');
     }
     shown

@@ -285,6 +285,7 @@ pub fn router(gateway: Gateway) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(other_method)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(gateway.clone(), doorway::bound_head))
         .layer(from_fn(doorway::harden))
         .layer(from_fn_with_state(gateway.clone(), doorway::measure))
         .with_state(gateway)

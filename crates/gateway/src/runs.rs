@@ -8,6 +8,7 @@ use store::{Kind, MetricOutcome, MetricRun, Run};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
+use crate::cursor;
 use crate::definitions::{json_or_text, name_of, stored};
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument};
@@ -216,10 +217,8 @@ pub(crate) async fn list(
 ) -> Result<Json<RunList>, Problem> {
     let cursor = parameters.text("cursor");
     let limit = parameters.limit();
-    if cursor.as_deref().is_some_and(|cursor| !is_run_id(cursor)) {
-        parameters.refuse("cursor", "is not one that a list has given");
-    }
     parameters.finish()?;
+    let cursor = cursor::read("run", cursor.as_deref())?;
     let name = name_of("metric", &name)?;
     stored(&gateway, &caller.workspace, Kind::Metric, &name).await?;
     let runs = gateway
@@ -228,7 +227,7 @@ pub(crate) async fn list(
         .await?;
     let full = runs.len() >= limit as usize;
     let last = runs.last().filter(|_| full);
-    let next_cursor = last.map(|last| last.run.id.clone());
+    let next_cursor = last.map(|last| cursor::write("run", &last.run.id));
     Ok(Json(RunList {
         items: runs.into_iter().map(RunView::of_metric).collect(),
         next_cursor,

@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +25,7 @@ use store::Store;
 use crate::config::{Config, Limits};
 use crate::connections::{Connection, Connections, HeldBody};
 use crate::error::Error;
+use crate::linger::Returned;
 use crate::router::{Gateway, router};
 use crate::updates;
 
@@ -169,13 +171,17 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, gateway: &Gatew
 fn builder(limits: &Limits) -> http1::Builder {
     /// The least that hyper takes as a buffer.
     const LEAST_BUFFER: usize = 8192;
+    /// Heads up to this many times the limit are read whole, so that the refusal says why; beyond
+    /// that hyper refuses them without a word.
+    const READ_TO_REFUSE: usize = 4;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_headers(limits.header_count)
-        .max_buf_size(limits.header_bytes.max(LEAST_BUFFER))
-        .pipeline_flush(true);
+        .max_headers(limits.header_count * READ_TO_REFUSE)
+        .max_buf_size((limits.header_bytes * READ_TO_REFUSE).max(LEAST_BUFFER))
+        // One buffer, one write; `pipeline_flush` would do so too, and keep hyper's own refusals back.
+        .writev(false);
     builder
 }
 
@@ -188,26 +194,51 @@ async fn answer(
 ) {
     let _ = stream.set_nodelay(true);
     let held = Arc::clone(&connection);
+    let was_early = Arc::new(AtomicBool::new(false));
+    let early = Arc::clone(&was_early);
     let service = service_fn(move |request: Request<Incoming>| {
         let in_hand = held.begin();
-        let router = router.clone();
+        let (router, early) = (router.clone(), Arc::clone(&early));
         async move {
             let Ok(response) = router.oneshot(request.map(Body::new)).await;
+            if is_early(response.status()) {
+                early.store(true, Ordering::Relaxed);
+            }
             Ok::<Response<HeldBody>, Infallible>(response.map(|body| HeldBody::new(body, in_hand)))
         }
     });
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = connection.evicted() => return,
-        () = closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let returned = Returned::default();
+    let lent = TokioIo::new(returned.lend(stream));
+    let ended = {
+        let mut serving = pin!(builder.serve_connection(lent, service));
+        tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = connection.evicted() => return,
+            () = closing.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
         }
     };
-    if let Err(error) = ended {
+    if let Err(error) = &ended {
         tracing::debug!(error = %error, "a connection ended early");
     }
+    let is_refused = ended.is_err_and(|error| error.is_parse());
+    if is_refused || was_early.load(Ordering::Relaxed) {
+        tokio::select! {
+            () = returned.drain() => {}
+            () = connection.evicted() => {}
+            () = closing.cancelled() => {}
+        }
+    }
+}
+
+/// Tells whether an answer is given before the request was read to its end.
+fn is_early(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    )
 }
 
 /// Answers on a connection for which there is no room: liveness, since a busy gateway must not be

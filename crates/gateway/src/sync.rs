@@ -53,8 +53,10 @@ pub(crate) async fn sync(
     caller: Caller,
     parameters: Parameters,
     Path(name): Path<String>,
+    content: Content,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     parameters.finish()?;
+    content.nothing()?;
     let subject = Subject::load(&gateway, &caller.workspace, &name).await?;
     let now = gateway.context().clock.now();
     let windows = match &subject.fetch.window {
@@ -156,8 +158,10 @@ pub(crate) async fn recompute(
     caller: Caller,
     parameters: Parameters,
     Path(name): Path<String>,
+    content: Content,
 ) -> Result<(StatusCode, Json<Recomputing>), Problem> {
     parameters.finish()?;
+    content.nothing()?;
     let name = name_of("metric", &name)?;
     let recompute = gateway
         .store()
