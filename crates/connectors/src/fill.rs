@@ -1,7 +1,7 @@
 use definition::{Bundle, Connection, Dataset, Definition, Known, Located, Pagination, Request};
-use serde_json::json;
 
-use crate::catalogue::{Connector, find};
+use crate::card::Connector;
+use crate::catalogue::find;
 
 /// Gives a bundle what the catalogue knows: connections what they leave out, and requests on them
 /// the connector's pagination where they say nothing of pages (`pagination: none` says something).
@@ -46,9 +46,41 @@ impl Known for Catalogued {
 }
 
 impl Connector {
-    /// Returns how its lists are paged, if it says.
-    pub fn paging(&self) -> Option<Pagination> {
-        let document = json!({ "pagination": self.pagination.as_ref()? });
+    /// Gives `connection` what it leaves out: address, authentication, headers, rate limit, and how
+    /// errors are told. Variables stay its own: the catalogue has only examples.
+    pub fn fill(&self, connection: &mut Connection) {
+        if connection.base_url.is_empty() {
+            connection.base_url.clone_from(&self.base_url);
+        }
+        let Some(known) = &self.connection else {
+            return;
+        };
+        if connection.auth.is_none() {
+            connection.auth = known.auth.clone();
+        }
+        if connection.rate_limit.is_none() {
+            connection.rate_limit.clone_from(&known.rate_limit);
+        }
+        connection.conditions = connection.conditions.or(&known.conditions);
+        for (name, value) in &known.headers {
+            if !connection
+                .headers
+                .keys()
+                .any(|given| given.eq_ignore_ascii_case(name))
+            {
+                connection.headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+
+    /// Returns how what `request` asks is paged: as its endpoint says, else as the API does.
+    pub fn paging_of(&self, request: &Request) -> Option<Pagination> {
+        let endpoint = self.endpoint(request.method.as_str(), &request.path);
+        let own = endpoint.and_then(|endpoint| endpoint.pagination.as_ref());
+        let pagination = own.or(self.pagination.as_ref())?;
+        // The path and body are what a pagination may be put into.
+        let mut document = request.to_document();
+        document["pagination"] = pagination.clone();
         let request = Request::from_document(&document).ok()?;
         Some(request.pagination).filter(|pagination| !pagination.is_none())
     }
@@ -58,10 +90,10 @@ fn proposal(located: &Located, bundle: &Bundle, known: &dyn Known) -> Option<Pag
     if located.says("request.pagination") {
         return None;
     }
-    let name = match &located.definition {
-        Definition::Dataset(dataset) => &dataset.connection,
-        Definition::Metric(metric) if metric.request.is_some() => metric.connection.as_ref()?,
-        _ => return None,
+    let (name, request) = match &located.definition {
+        Definition::Dataset(dataset) => (&dataset.connection, &dataset.request),
+        Definition::Metric(metric) => (metric.connection.as_ref()?, metric.request.as_ref()?),
+        Definition::Connection(_) => return None,
     };
     let written = bundle
         .definitions
@@ -71,8 +103,8 @@ fn proposal(located: &Located, bundle: &Bundle, known: &dyn Known) -> Option<Pag
             _ => None,
         });
     match written {
-        Some(connection) => connector_of(connection)?.paging(),
-        None => connector_of(&known.connection(name)?)?.paging(),
+        Some(connection) => connector_of(connection)?.paging_of(request),
+        None => connector_of(&known.connection(name)?)?.paging_of(request),
     }
 }
 
@@ -148,6 +180,16 @@ mod tests {
             documents[0]["request"]["pagination"]["page"]["total_pages"],
             "total_pages"
         );
+    }
+
+    #[test]
+    fn an_endpoint_with_pages_of_its_own_gives_those() {
+        let documents = filled(
+            "kind: dataset\nname: a\nconnection: applied\nrequest: { path: /v3/tags }\n---\nkind: dataset\nname: b\nconnection: applied\nrequest: { path: /v3/broadcasts }",
+        );
+        assert!(documents[0]["request"].get("pagination").is_none());
+        let page = &documents[1]["request"]["pagination"]["page"];
+        assert!(page["param"] == "page" && page.get("total_pages").is_none());
     }
 
     #[test]

@@ -1,7 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod card;
 mod catalogue;
 mod fill;
+mod written;
 
-pub use catalogue::{CatalogueError, Connector, all, find};
+pub use card::{
+    Access, AuthOption, Connector, Endpoint, Links, Status, Variable, Versions, WindowSupport,
+};
+pub use catalogue::{CatalogueError, all, find, search};
 pub use fill::{Catalogued, fill};

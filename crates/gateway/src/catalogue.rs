@@ -3,75 +3,86 @@
 use axum::Json;
 use axum::extract::Path;
 use connectors::Connector;
-use definition::Definition;
 use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument};
 
-/// Every connector of the catalogue.
+/// What the list is asked with.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "describes the parameters for the OpenAPI document"
+)]
+pub(crate) struct ConnectorParameters {
+    /// Words that a connector must hold, in its names, its metrics or its endpoints.
+    q: Option<String>,
+}
+
+/// The connectors of the catalogue.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ConnectorList {
-    items: Vec<ConnectorView>,
+    items: Vec<ConnectorCard>,
 }
 
-/// One known API.
+/// One known API: all that the catalogue knows of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ConnectorView {
-    /// What `connector:` says.
-    #[schema(example = "convertkit")]
-    name: String,
-    /// What people call it.
-    title: String,
-    /// Where its makers document it.
-    documentation: Option<String>,
-    /// The connection it makes, for what a connection leaves out.
-    connection: Value,
-    /// How its lists are paged: what a request gets that says nothing of `pagination`.
-    pagination: Option<Value>,
+pub(crate) struct ConnectorCard {
+    #[serde(flatten)]
+    connector: &'static Connector,
+    /// The connection it makes, with examples for its variables.
+    #[schema(value_type = Object)]
+    connection: serde_json::Value,
 }
 
-impl From<&Connector> for ConnectorView {
-    fn from(connector: &Connector) -> Self {
+impl From<&'static Connector> for ConnectorCard {
+    fn from(connector: &'static Connector) -> Self {
+        let mut connection = connector.connection_document();
+        if let Some(fields) = connection.as_object_mut() {
+            fields.shift_insert(0, "kind".to_owned(), "connection".into());
+        }
         Self {
-            name: connector.name.clone(),
-            title: connector.title.clone(),
-            documentation: connector.documentation.clone(),
-            connection: Definition::Connection(connector.connection.clone()).to_document(),
-            pagination: connector.pagination.clone(),
+            connector,
+            connection,
         }
     }
 }
 
-/// Lists the known APIs.
+/// Lists the known APIs, by name, or those that hold some words.
 #[utoipa::path(get, path = "/api/v1/connectors", tag = "connectors",
-    operation_id = "list_connectors",
+    operation_id = "list_connectors", params(ConnectorParameters),
     responses((status = 200, body = ConnectorList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn list(
     _caller: Caller,
-    parameters: Parameters,
+    mut parameters: Parameters,
 ) -> Result<Json<ConnectorList>, Problem> {
+    let words = parameters.text("q");
     parameters.finish()?;
-    Ok(Json(ConnectorList {
-        items: connectors::all().iter().map(ConnectorView::from).collect(),
-    }))
+    let items = match words {
+        Some(words) => connectors::search(&words)
+            .into_iter()
+            .map(ConnectorCard::from)
+            .collect(),
+        None => connectors::all().iter().map(ConnectorCard::from).collect(),
+    };
+    Ok(Json(ConnectorList { items }))
 }
 
-/// Reads one known API.
+/// Reads one known API: how to sign in, what it can be asked, its limits, and its ready metrics.
 #[utoipa::path(get, path = "/api/v1/connectors/{name}", tag = "connectors",
     operation_id = "get_connector",
     params(("name" = String, Path, description = "Its name")),
-    responses((status = 200, body = ConnectorView), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+    responses((status = 200, body = ConnectorCard), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn get(
     _caller: Caller,
     parameters: Parameters,
     Path(name): Path<String>,
-) -> Result<Json<ConnectorView>, Problem> {
+) -> Result<Json<ConnectorCard>, Problem> {
     parameters.finish()?;
     let connector =
         connectors::find(&name).ok_or_else(|| Problem::not_found("connector", &name))?;
-    Ok(Json(ConnectorView::from(connector)))
+    Ok(Json(ConnectorCard::from(connector)))
 }

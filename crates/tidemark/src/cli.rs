@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Keep credentials, write only
     Secret(Secret),
-    /// List the known APIs, or show one
+    /// List the known APIs, show one, or write a ready definition of it
     Connectors(Connectors),
     /// Print the JSON Schema of definitions
     Schema,
@@ -409,6 +409,12 @@ pub(crate) enum SecretAction {
 pub(crate) struct Connectors {
     /// Show only this one
     pub(crate) name: Option<String>,
+    /// Only those that hold these words, in their names, metrics or endpoints
+    #[arg(long, value_name = "TEXT", conflicts_with = "name")]
+    pub(crate) search: Option<String>,
+    /// Write a ready definition: the connection and this metric
+    #[arg(long, value_name = "METRIC", requires = "name")]
+    pub(crate) metric: Option<String>,
     /// How answers are printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,

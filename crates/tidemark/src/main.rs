@@ -91,7 +91,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Query(arguments) => commands::numbers::query(&arguments).await,
         Command::Watch(arguments) => commands::watch::watch(&arguments).await,
         Command::Secret(arguments) => commands::secrets::secret(&arguments.action).await,
-        Command::Connectors(arguments) => commands::definitions::connectors(&arguments),
+        Command::Connectors(arguments) => commands::catalogue::connectors(&arguments),
         Command::Schema => {
             commands::definitions::schema();
             Ok(())

@@ -339,7 +339,7 @@ async fn a_secret_is_sealed_for_where_it_is_used_and_never_told() {
 async fn a_connection_says_only_what_its_connector_does_not_know() {
     let house = House::open().await;
     let (status, body) = house
-        .apply("kind: connection\nname: kit\nconnector: convertkit\nbase_url: https://api.convertkit.com\n")
+        .apply("kind: connection\nname: kit\nconnector: convertkit\n---\nkind: metric\nname: joined\nconnection: kit\nrequest: { path: /v3/subscribers }\nselect: { records: subscribers, date: created_at }\n")
         .await;
     assert_eq!(status, 200, "{body}");
     let (_, connection) = house.get("/api/v1/connections/kit").await;
@@ -349,8 +349,32 @@ async fn a_connection_says_only_what_its_connector_does_not_know() {
         definition["auth"]["query"]["api_secret"]["secret"],
         "convertkit_api_secret"
     );
-    let (_, list) = house.get("/api/v1/connectors").await;
+    assert_eq!(definition["base_url"], "https://api.convertkit.com");
+    let (_, metric) = house.get("/api/v1/metrics/joined").await;
+    let pagination = &metric["definition"]["request"]["pagination"];
+    assert_eq!(pagination["page"]["total_pages"], "total_pages", "{metric}");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_connector_is_found_by_words_and_shown_with_all_that_is_known() {
+    let house = House::open().await;
+    let (_, list) = house
+        .get("/api/v1/connectors?q=convertkit%20subscribers")
+        .await;
     assert_eq!(list["items"][0]["name"], "convertkit", "{list}");
+    let (status, card) = house.get("/api/v1/connectors/convertkit").await;
+    assert_eq!(status, 200, "{card}");
+    assert_eq!(card["connection"]["kind"], "connection");
+    assert_eq!(
+        card["auth"][0]["use"]["query"]["api_secret"]["secret"],
+        "convertkit_api_secret"
+    );
+    assert!(card["auth"][0]["warning"].is_string(), "{card}");
+    assert!(
+        card["metrics"].as_array().is_some_and(|all| all.len() > 5),
+        "{card}"
+    );
     assert_eq!(house.get("/api/v1/connectors/nope").await.0, 404);
     house.close().await;
 }
@@ -384,11 +408,11 @@ async fn a_connector_gives_address_and_pages_and_what_was_said_stays() {
         "nothing has changed"
     );
     let (status, made) = house
-        .apply("kind: dataset\nname: forms\nconnection: kit\nrequest: { path: /v3/forms }\n")
+        .apply("kind: dataset\nname: sales\nconnection: kit\nrequest: { path: /v3/purchases }\n")
         .await;
     assert_eq!(status, 200, "{made}");
-    let (_, forms) = house.get("/api/v1/datasets/forms").await;
-    assert!(forms["definition"]["request"]["pagination"]["page"].is_object());
+    let (_, sales) = house.get("/api/v1/datasets/sales").await;
+    assert!(sales["definition"]["request"]["pagination"]["page"].is_object());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `validate`, `apply`, `get`, `delete`, `schema`, `connectors`.
+//! `validate`, `apply`, `get`, `delete`, `schema`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use definition::{Bundle, Problem, Severity};
 use serde_json::Value;
 
 use super::{Done, read_input};
-use crate::cli::{Apply, Connectors, Delete, Files, Get, Output};
+use crate::cli::{Apply, Delete, Files, Get, Output};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{self, cell};
@@ -245,45 +245,6 @@ pub(crate) async fn delete(arguments: &Delete) -> Done {
 /// Prints the JSON Schema.
 pub(crate) fn schema() {
     println!("{}", output::json(&definition::json_schema()));
-}
-
-/// Lists the catalogue, or shows one entry.
-pub(crate) fn connectors(arguments: &Connectors) -> Done {
-    let all = connectors::all();
-    if let Some(name) = &arguments.name {
-        let Some(found) = all.iter().find(|one| one.name == *name) else {
-            return Err(Failure::invalid(format!(
-                "no connector `{name}`: run `tidemark connectors`"
-            )));
-        };
-        println!("{}", output::json(&connector_json(found)));
-        return Ok(());
-    }
-    let rows: Vec<Vec<String>> = all
-        .iter()
-        .map(|one| {
-            vec![
-                one.name.clone(),
-                one.title.clone(),
-                one.connection.base_url.clone(),
-            ]
-        })
-        .collect();
-    let values = Value::Array(all.iter().map(connector_json).collect());
-    print_rows(
-        arguments.output,
-        &values,
-        &["name", "title", "base_url"],
-        &rows,
-    );
-    Ok(())
-}
-
-fn connector_json(connector: &connectors::Connector) -> Value {
-    serde_json::json!({
-        "name": connector.name, "title": connector.title, "documentation": connector.documentation,
-        "pagination": connector.pagination, "connection": connector.connection,
-    })
 }
 
 /// Returns the path of a kind, singular or plural.

@@ -1,5 +1,6 @@
 //! One file for each noun of the command line.
 
+pub(crate) mod catalogue;
 pub(crate) mod definitions;
 pub(crate) mod expressions;
 pub(crate) mod numbers;
