@@ -5,7 +5,7 @@ use std::time::Duration;
 use service::Identity;
 
 use crate::egress::GuardConfig;
-use crate::http::Limits;
+use crate::http::{Limits, Proxy};
 use crate::retry::Policy;
 
 /// What a fetcher is started with.
@@ -21,6 +21,8 @@ pub struct Config {
     pub retry: Policy,
     /// Authorities trusted beside Mozilla's, as PEM (`--extra-ca`).
     pub extra_authorities: Option<Vec<u8>>,
+    /// Everything is fetched through it (`--egress-proxy`).
+    pub proxy: Option<Proxy>,
     /// Runs at the same time.
     pub concurrency: usize,
     /// After so much fetching a run checkpoints and hands back, so that no run holds a slot for ever.
@@ -46,6 +48,7 @@ impl Default for Config {
             limits: Limits::default(),
             retry: Policy::default(),
             extra_authorities: None,
+            proxy: None,
             concurrency: 16,
             checkpoint_after: Duration::from_mins(5),
             longest_wait: Duration::from_secs(45),

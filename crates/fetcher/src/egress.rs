@@ -7,6 +7,7 @@
 
 mod address;
 mod allow;
+mod allow_list;
 mod follow;
 mod text;
 
@@ -20,6 +21,7 @@ use url::Url;
 
 pub use address::{Cidr, Tier, classify};
 pub use allow::{Allow, AllowError};
+pub use allow_list::{AllowList, AllowListError};
 pub use follow::{Carry, REDIRECT_LIMIT, Redirect, bare, origin};
 pub use text::URL_LIMIT;
 
@@ -74,6 +76,8 @@ impl Resolver for SystemResolver {
 pub struct GuardConfig {
     /// What the operator opened.
     pub allow: Vec<Allow>,
+    /// What the operator opened in a file, as it is now.
+    pub allow_list: Option<Arc<AllowList>>,
     /// What the operator closed beside the built-in tiers: the cluster's own networks.
     pub deny: Vec<Cidr>,
     /// Further ports that may be called on public hosts, beside 80, 443, 8080 and 8443.
@@ -88,6 +92,7 @@ impl Default for GuardConfig {
     fn default() -> Self {
         GuardConfig {
             allow: Vec::new(),
+            allow_list: None,
             deny: Vec::new(),
             ports: Vec::new(),
             resolver: Arc::new(SystemResolver),
@@ -100,6 +105,7 @@ impl fmt::Debug for GuardConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardConfig")
             .field("allow", &self.allow)
+            .field("allow_list", &self.allow_list)
             .field("deny", &self.deny)
             .field("ports", &self.ports)
             .finish_non_exhaustive()
@@ -363,11 +369,7 @@ impl Guard {
         };
         let usual = self.is_usual(port);
         let opened = tier != Tier::Metadata
-            && (self
-                .config
-                .allow
-                .iter()
-                .any(|entry| entry.opens_address(address, port, usual))
+            && (self.any_opens(|entry| entry.opens_address(address, port, usual))
                 || name.is_some_and(|name| self.opens_host(name, port)));
         if opened {
             return Ok(());
@@ -386,10 +388,20 @@ impl Guard {
     }
 
     fn opens_host(&self, host: &str, port: u16) -> bool {
-        self.config
-            .allow
-            .iter()
-            .any(|entry| entry.opens_host(host, port))
+        self.any_opens(|entry| entry.opens_host(host, port))
+    }
+
+    /// Whether an entry of the flags or of the file says so.
+    fn any_opens(&self, opens: impl Fn(&Allow) -> bool) -> bool {
+        let listed = self.config.allow_list.as_ref().map(|list| list.entries());
+        let listed = listed.as_deref().unwrap_or_default();
+        self.config.allow.iter().chain(listed).any(opens)
+    }
+
+    /// Which policy this is: what was allowed under an older one is judged again.
+    pub fn generation(&self) -> u64 {
+        let list = self.config.allow_list.as_ref();
+        list.map_or(0, |list| list.generation())
     }
 
     fn is_usual(&self, port: u16) -> bool {
@@ -400,16 +412,8 @@ impl Guard {
     fn port_may_be_open(&self, port: u16, address: Option<IpAddr>) -> bool {
         self.is_usual(port)
             || match address {
-                Some(address) => self
-                    .config
-                    .allow
-                    .iter()
-                    .any(|entry| entry.opens_address(address, port, false)),
-                None => self
-                    .config
-                    .allow
-                    .iter()
-                    .any(|entry| entry.may_open_port(port)),
+                Some(address) => self.any_opens(|entry| entry.opens_address(address, port, false)),
+                None => self.any_opens(|entry| entry.may_open_port(port)),
             }
     }
 

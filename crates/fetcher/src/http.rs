@@ -1,12 +1,13 @@
 //! Sends one request under the guard and hands back the whole answer, or says exactly what went wrong.
 //!
 //! Clients are kept per workspace and origin, so that a connection opened under one policy is never used under
-//! another. They follow no redirects (our own loop checks each hop), know no proxy, send no referer, and dial only
+//! another. They follow no redirects (our own loop checks each hop), know no proxy of the environment, send no referer, and dial only
 //! addresses that the guard checked. No text of an error holds a query string.
 
 mod body;
 mod failure;
 mod inflate;
+mod proxy;
 mod query;
 mod tls;
 
@@ -26,6 +27,7 @@ use query::put_query;
 
 pub use failure::Failure;
 pub use inflate::{InflateError, inflate};
+pub use proxy::{Proxy, ProxyError};
 pub use query::{without, without_names};
 pub use tls::{TlsError, client_config};
 
@@ -151,6 +153,7 @@ pub struct Http {
     guard: Guard,
     limits: Limits,
     tls: Arc<rustls::ClientConfig>,
+    proxy: Option<Proxy>,
     clients: Mutex<HashMap<ClientKey, (reqwest::Client, Instant)>>,
 }
 
@@ -158,6 +161,8 @@ pub struct Http {
 struct ClientKey {
     workspace: Box<str>,
     origin: Box<str>,
+    /// The policy under which its connections were opened.
+    generation: u64,
 }
 
 impl std::fmt::Debug for Http {
@@ -180,8 +185,17 @@ impl Http {
             guard,
             limits,
             tls,
+            proxy: None,
             clients: Mutex::default(),
         })
+    }
+
+    /// Sends everything through `proxy`. Destinations are resolved and judged by the guard all the same, before each
+    /// request; but it is the proxy that resolves the name again and connects, so it must refuse what it may not reach.
+    #[must_use]
+    pub fn through(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// The guard in force.
@@ -252,6 +266,10 @@ impl Http {
         carry: Carry,
         deadline: Instant,
     ) -> Result<reqwest::Response, Failure> {
+        if self.proxy.is_some() {
+            // Nobody else asks the guard about addresses then: the client resolves the proxy's name alone.
+            self.guard.resolve(checked).await?;
+        }
         let client = self.client(workspace, checked)?;
         let mut url = checked.url().clone();
         url.set_fragment(None);
@@ -291,6 +309,7 @@ impl Http {
         let key = ClientKey {
             workspace: workspace.into(),
             origin: crate::egress::origin(checked.url()).into(),
+            generation: self.guard.generation(),
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -298,6 +317,7 @@ impl Http {
             *used = now;
             return Ok(client.clone());
         }
+        clients.retain(|known, _| known.generation == key.generation);
         if clients.len() >= CLIENT_LIMIT {
             let oldest = clients
                 .iter()
@@ -305,15 +325,25 @@ impl Http {
                 .map(|(key, _)| key.clone());
             oldest.map(|oldest| clients.remove(&oldest));
         }
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = match &self.proxy {
+            None => builder.no_proxy(),
+            Some(proxy) => {
+                let rule = proxy
+                    .rule()
+                    .map_err(|error| Failure::Client(innermost(&error)))?;
+                builder.no_proxy().proxy(rule)
+            }
+        };
+        let client = builder
             .tls_backend_preconfigured((*self.tls).clone())
             .dns_resolver(Arc::new(CheckedResolver {
                 guard: self.guard.clone(),
                 checked: checked.clone(),
+                proxy: self.proxy.clone(),
             }))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
             .referer(false)
             .connect_timeout(self.limits.connect)
             .pool_idle_timeout(IDLE_CONNECTION)
@@ -328,11 +358,24 @@ impl Http {
 struct CheckedResolver {
     guard: Guard,
     checked: CheckedUrl,
+    proxy: Option<Proxy>,
 }
 
 impl reqwest::dns::Resolve for CheckedResolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
         let (guard, checked) = (self.guard.clone(), self.checked.clone());
+        if let Some(proxy) = &self.proxy {
+            // The operator named it, so it may be anywhere; what is asked of it was judged before.
+            let name = name.as_str().to_owned();
+            let is_proxy = proxy.is_host(&name);
+            return Box::pin(async move {
+                if !is_proxy {
+                    return Err("a name that is not the proxy's".into());
+                }
+                let found: Vec<_> = tokio::net::lookup_host((name, 0)).await?.collect();
+                Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
+            });
+        }
         Box::pin(async move {
             if checked
                 .url()

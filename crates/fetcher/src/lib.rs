@@ -25,5 +25,5 @@ pub mod sync_run;
 pub use config::Config;
 pub use egress::{Allow, Guard, GuardConfig, Verdict, check_url};
 pub use error::{Error, PageError};
-pub use once::{Glance, fetch_once};
+pub use once::{Glance, fetch_once, look};
 pub use serve::run;

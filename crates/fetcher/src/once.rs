@@ -29,9 +29,18 @@ pub async fn fetch_once(
     headers: &[(String, String)],
     guard: &Guard,
 ) -> Result<Glance, PageError> {
-    let checked = guard.check_text(url)?;
     let http = Http::new(guard.clone(), Limits::default(), None)
         .map_err(|error| PageError::Transport(crate::http::Failure::Client(error.to_string())))?;
+    look(&http, url, headers).await
+}
+
+/// Fetches `url` once by GET with the given headers, as `http` is set up.
+pub async fn look(
+    http: &Http,
+    url: &str,
+    headers: &[(String, String)],
+) -> Result<Glance, PageError> {
+    let checked = http.guard().check_text(url)?;
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let (name, value) = user_header(name, value).map_err(RenderError::Header)?;

@@ -13,10 +13,14 @@ use wire::{PageHeaders, Progress, Resume, RunManifest, SyncRequest};
 
 use crate::budget::Budgets;
 use crate::config::Config;
+use crate::egress::AllowList;
 use crate::error::Error;
 use crate::instruments::Instruments;
 use crate::preview;
 use crate::sync_run::{Engine, Outlet};
+
+/// An operator who has changed the allow-list looks at the effect within seconds.
+const LOOK_AT_LIST: Duration = Duration::from_secs(2);
 
 /// A request that met an outage of NATS comes back after this.
 const AFTER_TROUBLE: Duration = Duration::from_secs(5);
@@ -27,6 +31,11 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
     let concurrency = config.concurrency;
     let budgets = Budgets::new(bus.budgets(), context.clock.clone());
     let instruments = Instruments::new(&context.meter);
+    if let Some(list) = config.guard.allow_list.clone() {
+        let stop = context.shutdown.clone();
+        let watching = async move { watch(&list, LOOK_AT_LIST, &stop).await };
+        context.tasks.spawn("fetcher.allow_list", watching);
+    }
     let engine = Arc::new(Engine::new(
         config,
         context.clock.clone(),
@@ -55,6 +64,31 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
     ready.set(true);
     tracing::info!(concurrency, "fetcher is ready");
     Ok(())
+}
+
+/// Reads the allow-list again whenever it has changed; one that is wrong is told once, and the old one stays.
+pub async fn watch(list: &AllowList, every: Duration, stop: &Shutdown) {
+    let mut told = String::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.requested() => return,
+        }
+        match list.reload() {
+            Ok(true) => {
+                told.clear();
+                tracing::info!(file = %list.path().display(), "the allow-list was read again");
+            }
+            Ok(false) => told.clear(),
+            Err(error) => {
+                let reason = service::report::chain(&error);
+                if reason != told {
+                    tracing::error!(error = %reason, "the old allow-list stays in force");
+                    told = reason;
+                }
+            }
+        }
+    }
 }
 
 /// Handles one delivery of a sync request.

@@ -95,7 +95,8 @@ impl Engine {
             guard,
             config.limits.clone(),
             config.extra_authorities.as_deref(),
-        )?;
+        )?
+        .through(config.proxy.clone());
         let identities = config.identities.clone().into();
         Ok(Engine {
             http: Arc::new(http),

@@ -7,14 +7,13 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
 use std::process::Command;
-use std::sync::Arc;
 
 use serde_json::json;
 use service::Identity;
 use support::{
-    Reply, Stub, answer, code, config, engine, message, ok, request, sync, with_connection,
+    Reply, Stub, answer, code, config, engine, message, ok, request, sync, tls_server,
+    with_connection,
 };
 
 fn redirect(to: &str) -> Reply {
@@ -307,43 +306,6 @@ async fn proxy_variables_are_ignored() {
         String::from_utf8_lossy(&status.stdout)
     );
     assert_eq!(proxy.connections(), 0);
-}
-
-/// Serves TLS with `certificate` on a thread until the port is asked no more.
-fn tls_server(name: &str) -> std::net::SocketAddr {
-    use rustls::pki_types::pem::PemObject as _;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
-    let chain = rustls::pki_types::CertificateDer::pem_file_iter(format!("{folder}/{name}.pem"))
-        .expect("a chain")
-        .collect::<Result<Vec<_>, _>>()
-        .expect("certificates");
-    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(format!("{folder}/{name}.key"))
-        .expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a certificate");
-    let config = Arc::new(config);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let config = config.clone();
-            std::thread::spawn(move || {
-                let connection = rustls::ServerConnection::new(config).expect("a connection");
-                let mut tls = rustls::StreamOwned::new(connection, stream);
-                let mut head = [0; 4096];
-                if tls.read(&mut head).is_ok_and(|read| read > 0) {
-                    let _ = tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1]");
-                    let _ = tls.flush();
-                }
-            });
-        }
-    });
-    address
 }
 
 #[tokio::test]

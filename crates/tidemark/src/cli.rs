@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::egress_args::EgressArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Any REST API in, live metrics out.
@@ -122,14 +123,8 @@ pub(crate) struct Standalone {
         value_name = "HOST:PORT"
     )]
     pub(crate) listen: String,
-    /// Allow fetching from this private address (HOST:PORT or CIDR); may be repeated
-    #[arg(
-        long = "allow-host",
-        env = "TIDEMARK_ALLOW_HOST",
-        value_delimiter = ',',
-        value_name = "HOST:PORT"
-    )]
-    pub(crate) allow_host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) egress: EgressArgs,
     /// Use a running NATS instead of starting one
     #[arg(long, env = "TIDEMARK_NATS", value_name = "URL")]
     pub(crate) nats: Option<String>,
@@ -174,14 +169,8 @@ pub(crate) struct Service {
     /// Where the gateway listens (gateway only)
     #[arg(long, env = "TIDEMARK_LISTEN", value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
-    /// Allow fetching from this private address (HOST:PORT or CIDR); may be repeated
-    #[arg(
-        long = "allow-host",
-        env = "TIDEMARK_ALLOW_HOST",
-        value_delimiter = ',',
-        value_name = "HOST:PORT"
-    )]
-    pub(crate) allow_host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) egress: EgressArgs,
     /// Files with age identities that open secrets (fetcher only); may be repeated
     #[arg(
         long = "secret-identity",
@@ -268,14 +257,8 @@ pub(crate) struct Try {
     /// A request header, `Name: value`; may be repeated
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub(crate) header: Vec<String>,
-    /// Allow this private address (HOST:PORT)
-    #[arg(
-        long = "allow-host",
-        env = "TIDEMARK_ALLOW_HOST",
-        value_delimiter = ',',
-        value_name = "HOST:PORT"
-    )]
-    pub(crate) allow_host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) egress: EgressArgs,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
@@ -469,12 +452,6 @@ pub(crate) struct Eval {
 pub(crate) struct CheckUrl {
     /// The address
     pub(crate) address: String,
-    /// Allow this private address (HOST:PORT or CIDR); may be repeated
-    #[arg(
-        long = "allow-host",
-        env = "TIDEMARK_ALLOW_HOST",
-        value_delimiter = ',',
-        value_name = "HOST:PORT"
-    )]
-    pub(crate) allow_host: Vec<String>,
+    #[command(flatten)]
+    pub(crate) egress: EgressArgs,
 }

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::commands::definitions::list;
 use crate::commands::numbers::name_of;
 use crate::commands::runs::follow;
+use crate::egress_args::EgressArgs;
 use crate::failure::Failure;
 use crate::output::{cell, table};
 use crate::serve;
@@ -64,7 +65,10 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let standalone = cli::Standalone {
         data: Some(data),
         listen: format!("127.0.0.1:{}", port(arguments.port)),
-        allow_host: vec![sample.address().to_string()],
+        egress: EgressArgs {
+            allow_host: vec![sample.address().to_string()],
+            ..EgressArgs::default()
+        },
         nats: None,
         store: None,
         process: logs,

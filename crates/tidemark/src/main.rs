@@ -15,6 +15,7 @@ mod client;
 mod commands;
 mod demo;
 mod draft;
+mod egress_args;
 mod failure;
 mod keep;
 mod local;

@@ -9,6 +9,7 @@ use service::{Context, Identity, Recipient, Settings, Shutdown};
 use store::Store;
 
 use crate::cli;
+use crate::egress_args::EgressArgs;
 use crate::failure::Failure;
 
 /// Starts logs, traces and the meter of a process.
@@ -72,10 +73,7 @@ pub(crate) async fn fetcher(arguments: cli::Service) -> Result<(), Failure> {
     let _telemetry = telemetry("fetcher", &arguments.process)?;
     let context = Context::new("fetcher", Shutdown::on_signals()?);
     let bus = connect(&arguments.nats, "tidemark-fetcher").await?;
-    let config = fetcher_config(
-        &arguments.allow_host,
-        identities(&arguments.secret_identity)?,
-    )?;
+    let config = fetcher_config(&arguments.egress, identities(&arguments.secret_identity)?)?;
     let start = |context| fetcher::run(config, context, bus);
     finish(service::run(context, settings(&arguments), start).await)
 }
@@ -179,20 +177,16 @@ pub(crate) async fn first_admin(store: &Store, text: &str) -> Result<bool, store
 
 /// The fetcher's settings from flags.
 pub(crate) fn fetcher_config(
-    allow_host: &[String],
+    egress: &EgressArgs,
     identities: Vec<Identity>,
 ) -> anyhow::Result<fetcher::Config> {
-    let mut config = fetcher::Config {
+    Ok(fetcher::Config {
         identities,
+        guard: egress.guard()?,
+        proxy: egress.proxy()?,
+        extra_authorities: egress.authorities()?,
         ..fetcher::Config::default()
-    };
-    for text in allow_host.iter().filter(|text| !text.is_empty()) {
-        let allow = text
-            .parse()
-            .map_err(|error| anyhow::anyhow!("--allow-host {text}: {error}"))?;
-        config.guard.allow.push(allow);
-    }
-    Ok(config)
+    })
 }
 
 fn identities(files: &[PathBuf]) -> anyhow::Result<Vec<Identity>> {

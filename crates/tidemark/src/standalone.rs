@@ -110,7 +110,7 @@ impl Standalone {
             url: url.clone(),
             token_file,
             pid: std::process::id(),
-            allow_host: arguments.allow_host.clone(),
+            allow_host: arguments.egress.opened(),
         };
         if let Err(error) = instance.announce() {
             tracing::warn!("the command line will not find this instance by itself: {error:#}");
@@ -178,7 +178,7 @@ async fn start_services(
     let token_file = data.join("token");
     let token = admin_token(&store, &token_file).await?;
 
-    let fetching = serve::fetcher_config(&arguments.allow_host, identities)?;
+    let fetching = serve::fetcher_config(&arguments.egress, identities)?;
     let evaluating = evaluator::Config::new(serve::worker_program()?);
     let mut serving = gateway::Config {
         listen: address,

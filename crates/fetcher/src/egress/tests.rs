@@ -35,6 +35,7 @@ fn guard(allow: &[&str], names: &[(&str, &[&str])]) -> Guard {
             .iter()
             .map(|text| text.parse().expect("an entry"))
             .collect(),
+        allow_list: None,
         deny: vec![Cidr::parse("54.10.0.0/16").expect("a network")],
         ports: Vec::new(),
         resolver: Arc::new(Table(table)),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use fetcher::egress::{Allow, Guard, GuardConfig, Verdict, check_url as judge};
+use fetcher::egress::{Guard, Verdict};
+use fetcher::http::{Http, Limits};
 use url::Url;
 
 use super::Done;
 use crate::cli::{CheckUrl, Try};
 use crate::draft::{self, Answer};
+use crate::egress_args::EgressArgs;
 use crate::failure::Failure;
 use crate::local;
 
@@ -16,10 +18,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Calls an address once and prints a draft.
 pub(crate) async fn run(arguments: &Try) -> Done {
-    let guard = Guard::new(GuardConfig {
-        allow: allowed(arguments)?,
-        ..GuardConfig::default()
-    });
+    let egress = egress(arguments);
+    let invalid = |error: anyhow::Error| Failure::invalid(format!("{error:#}"));
+    let guard = Guard::new(egress.guard().map_err(invalid)?);
+    let authorities = egress.authorities().map_err(invalid)?;
+    let http = Http::new(guard, Limits::default(), authorities.as_deref())
+        .map_err(|error| Failure::failed(service::report::chain(&error)))?
+        .through(egress.proxy().map_err(invalid)?);
     let mut headers = Vec::new();
     for header in &arguments.header {
         let Some((name, value)) = header.split_once(':') else {
@@ -29,7 +34,7 @@ pub(crate) async fn run(arguments: &Try) -> Done {
         };
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    let fetching = fetcher::fetch_once(&arguments.address, &headers, &guard);
+    let fetching = fetcher::look(&http, &arguments.address, &headers);
     let answer = tokio::time::timeout(PATIENCE, fetching)
         .await
         .map_err(|_| Failure::failed("the API did not answer within a minute"))?
@@ -57,7 +62,7 @@ pub(crate) async fn run(arguments: &Try) -> Done {
 }
 
 /// The flags, and what the operator of an instance on this computer has opened.
-fn allowed(arguments: &Try) -> Result<Vec<Allow>, Failure> {
+fn egress(arguments: &Try) -> EgressArgs {
     let instance = match arguments
         .remote
         .url
@@ -67,34 +72,25 @@ fn allowed(arguments: &Try) -> Result<Vec<Allow>, Failure> {
         Some(url) => local::find(url),
         None => local::find(crate::client::DEFAULT_URL).or_else(local::only_one),
     };
-    let mut texts = arguments.allow_host.clone();
-    texts.extend(
-        instance
-            .into_iter()
-            .flat_map(|instance| instance.allow_host),
-    );
-    parse(&texts)
-}
-
-fn parse(texts: &[String]) -> Result<Vec<Allow>, Failure> {
-    let given = texts.iter().filter(|text| !text.is_empty());
-    given
-        .map(|text| {
-            text.parse()
-                .map_err(|error| Failure::invalid(format!("--allow-host {text}: {error}")))
-        })
-        .collect()
+    let mut egress = arguments.egress.clone();
+    let opened = instance.into_iter().flat_map(|one| one.allow_host);
+    egress.allow_host.extend(opened);
+    egress
 }
 
 /// Judges an address by the egress rules, without connecting.
 pub(crate) fn check_url(arguments: &CheckUrl) -> Done {
-    match judge(&arguments.address, &parse(&arguments.allow_host)?) {
-        Verdict::Allowed => {
-            println!("allowed");
+    let config = arguments
+        .egress
+        .guard()
+        .map_err(|error| Failure::invalid(format!("{error:#}")))?;
+    match Guard::new(config).check_text(&arguments.address) {
+        Ok(_) => {
+            println!("{}", Verdict::Allowed);
             Ok(())
         }
-        refused @ Verdict::Refused(_) => {
-            println!("{refused}");
+        Err(refusal) => {
+            println!("{}", Verdict::Refused(refusal));
             Err(Failure::said())
         }
     }
