@@ -246,7 +246,10 @@ impl Tx {
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let batch: Vec<Vec<Value>> = rows.by_ref().take(chunk).collect();
-            let sql = template.replace("§values", &placeholders(fixed.len(), width, batch.len()));
+            // SQLite looks a numbered one up among those before it; that is quadratic.
+            let numbered = matches!(self, Self::Postgres(_)) || !fixed.is_empty();
+            let first = numbered.then_some(fixed.len() + 1);
+            let sql = template.replace("§values", &placeholders(first, width, batch.len()));
             let cached = batch.len() <= CACHED_ROWS;
             let values = fixed
                 .iter()
@@ -372,16 +375,23 @@ impl Row {
     }
 }
 
-/// Writes `($1, $2), ($3, $4)` …, counting on from `fixed`.
-fn placeholders(fixed: usize, width: usize, rows: usize) -> String {
+/// Writes `($1, $2), ($3, $4)` …, counting from `first`; without it, `(?, ?), (?, ?)` ….
+fn placeholders(first: Option<usize>, width: usize, rows: usize) -> String {
     let mut text = String::with_capacity(rows * (width * 7 + 4));
-    let mut next = fixed;
+    let mut number = first;
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..width {
-            next += 1;
             let comma = if column == 0 { "" } else { ", " };
-            let _ = write!(text, "{comma}${next}");
+            match &mut number {
+                None => {
+                    let _ = write!(text, "{comma}?");
+                }
+                Some(number) => {
+                    let _ = write!(text, "{comma}${number}");
+                    *number += 1;
+                }
+            }
         }
         text.push(')');
     }
@@ -449,7 +459,8 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_count_on_from_the_fixed_ones() {
-        assert_eq!(placeholders(1, 2, 2), "($2, $3), ($4, $5)");
+    fn placeholders_count_on_from_the_fixed_ones_or_stand_in_order() {
+        assert_eq!(placeholders(Some(2), 2, 2), "($2, $3), ($4, $5)");
+        assert_eq!(placeholders(None, 2, 2), "(?, ?), (?, ?)");
     }
 }

@@ -183,6 +183,8 @@ async fn a_commit_shows_everything_at_once(store: &Store) {
     assert_eq!(detail.outcomes[0].version, 1);
     let finals = store.final_runs(WS, &dataset, 3).await.unwrap();
     assert_eq!(finals.len(), 1);
+    let slots = store.final_slots(WS, &dataset, 3).await.unwrap();
+    assert_eq!(slots, [(finals[0].0.slot, run.clone())]);
 }
 
 async fn a_dropped_commit_leaves_nothing_behind(store: &Store) {
