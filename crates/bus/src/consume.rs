@@ -13,9 +13,10 @@ use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wire::message::{self, Malformed, Message, Part, TENANT_MISMATCH};
@@ -42,6 +43,9 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// How often an acknowledgement is tried; then the message comes again, which is harmless.
 const ACK_TRIES: u32 = 3;
 
+/// A word after every page costs the broker more than the page; its patience is at least three seconds.
+const BETWEEN_WORDS: Duration = Duration::from_millis(500);
+
 /// How often the bus says that a handler is still at work: most are done before the first time.
 const STILL_AT_WORK: Duration = Duration::from_secs(1);
 
@@ -67,7 +71,13 @@ pub struct Delivery<M> {
 
 /// Tells the broker that work on a message goes on, so that nobody else gets it.
 #[derive(Clone)]
-pub struct InHand(Option<Arc<jetstream::message::Acker>>);
+pub struct InHand(Option<Arc<Word>>);
+
+struct Word {
+    acker: Arc<jetstream::message::Acker>,
+    /// When the broker last heard of the message.
+    last: std::sync::Mutex<Instant>,
+}
 
 impl InHand {
     /// Returns one that tells nobody, for handlers under test.
@@ -75,13 +85,35 @@ impl InHand {
         Self(None)
     }
 
+    fn of(acker: Arc<jetstream::message::Acker>) -> Self {
+        let last = std::sync::Mutex::new(Instant::now());
+        Self(Some(Arc::new(Word { acker, last })))
+    }
+
     /// Begins the wait for an acknowledgement anew. A failure is only logged: the worst is a second delivery.
+    ///
+    /// Call it as often as something was done: the broker writes its state to disk at each word, so that it is told
+    /// at most twice a second.
     pub async fn progress(&self) {
-        if let Some(acker) = &self.0
-            && let Err(error) = acker.ack_with(AckKind::Progress).await
-        {
+        let Some(word) = self.0.as_ref().filter(|word| word.is_due()) else {
+            return;
+        };
+        if let Err(error) = word.acker.ack_with(AckKind::Progress).await {
             tracing::debug!(%error, "progress could not be reported");
         }
+    }
+}
+
+impl Word {
+    /// Whether the last word was long enough ago; if so, the next one counts from now.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = now.duration_since(*last) >= BETWEEN_WORDS;
+        if is_due {
+            *last = now;
+        }
+        is_due
     }
 }
 
@@ -316,7 +348,7 @@ impl<H> Loop<H> {
             subject: taken.subject.clone(),
             sequence: taken.sequence,
             deliveries: taken.deliveries,
-            in_hand: InHand(Some(taken.acker.clone())),
+            in_hand: InHand::of(taken.acker.clone()),
         };
         let in_hand = delivery.in_hand.clone();
         let handled = AssertUnwindSafe(async { (self.handler)(delivery).await }).catch_unwind();
@@ -376,7 +408,7 @@ impl<H> Loop<H> {
 
 /// Waits for `work` and says meanwhile that it goes on.
 async fn keep<T>(in_hand: &InHand, work: impl Future<Output = T>) -> T {
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let mut work = std::pin::pin!(work);
     loop {
         match tokio::time::timeout(STILL_AT_WORK, &mut work).await {

@@ -4,10 +4,9 @@
 
 use crate::connect::Bus;
 use crate::error::Error;
-use crate::publish::PublishedPage;
+use crate::publish::{PageBody, PublishedPage};
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind};
-use bytes::Bytes;
 use std::time::Duration;
 use wire::message::{self, id};
 use wire::preview::DATASET;
@@ -20,7 +19,7 @@ impl Bus {
         &self,
         workspace: &str,
         page: PageHeaders,
-        body: Bytes,
+        body: PageBody,
         life: Duration,
     ) -> Result<PublishedPage, Error> {
         self.store_page(workspace, DATASET, page, 1, body, Some(life))
@@ -31,10 +30,13 @@ impl Bus {
     pub async fn keep_draft(&self, fetched: &PreviewFetched, life: Duration) -> Result<(), Error> {
         let subject = wire::subject::page(&fetched.workspace, DATASET, &fetched.draft)?;
         let payload = message::encode(fetched).map_err(Error::Encode)?;
-        let mut headers = HeaderMap::new();
         let id = id::content(&fetched.draft, &payload);
-        headers.insert(header::MESSAGE_ID, id.as_str());
-        headers.insert(header::LIFE, life.as_secs().max(1).to_string());
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::MESSAGE_ID, id.as_str());
+            headers.insert(header::LIFE, life.as_secs().max(1).to_string());
+            headers
+        };
         self.publish(&subject, headers, payload.into()).await?;
         Ok(())
     }

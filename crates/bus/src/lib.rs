@@ -11,6 +11,7 @@ mod outcome;
 mod pages;
 mod provision;
 mod publish;
+mod run_pages;
 mod runs;
 mod trace_context;
 mod updates;
@@ -30,7 +31,8 @@ pub use error::Error;
 pub use outcome::{Outcome, Reason};
 pub use pages::StoredPage;
 pub use provision::Provision;
-pub use publish::{Published, PublishedPage};
+pub use publish::{PageBody, Published, PublishedPage};
+pub use run_pages::RunPages;
 pub use trace_context::{continue_trace, trace_parent};
 pub use updates::{Announced, Updates};
 

@@ -1,17 +1,13 @@
-//! Reads pages back by the sequences that a manifest names.
+//! Reads single messages by their sequences, and removes those of a run or a workspace.
 
 use crate::connect::{Bus, Live};
 use crate::error::Error;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
-use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, TryStreamExt, stream};
-use wire::page::{self, ChunkHeaders};
+use bytes::Bytes;
+use wire::PageHeaders;
+use wire::page::ChunkHeaders;
 use wire::stream::Stream;
-use wire::{PageEntry, PageHeaders};
-
-/// Gets on their way at once: 100 pages of 30 KB took 4 to 7 ms so.
-const GETS_IN_FLIGHT: usize = 16;
 
 /// One stored chunk of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,43 +53,6 @@ impl Bus {
             hash,
             body: message.payload,
         }))
-    }
-
-    /// Returns the whole bodies of `pages`, in their order; nothing when one is gone or not what it was.
-    ///
-    /// Sixteen gets are on their way at once. All bodies are held in memory: ask for a few pages at a time.
-    pub async fn pages(&self, pages: &[PageEntry]) -> Result<Option<Vec<Bytes>>, Error> {
-        // Collected first: a borrowing closure inside the stream would keep callers from changing threads.
-        let sequences: Vec<u64> = pages
-            .iter()
-            .flat_map(|page| page.sequences.iter().copied())
-            .collect();
-        let chunks: Option<Vec<Bytes>> = stream::iter(sequences)
-            .map(|sequence| self.message(Stream::Page, sequence))
-            .buffered(GETS_IN_FLIGHT)
-            .map_ok(|message| message.map(|message| message.payload))
-            .try_collect::<Vec<_>>()
-            .await?
-            .into_iter()
-            .collect();
-        let Some(chunks) = chunks else {
-            return Ok(None);
-        };
-        let mut left = chunks.into_iter();
-        let mut bodies = Vec::with_capacity(pages.len());
-        for page in pages {
-            let body = joined(left.by_ref().take(page.sequences.len()));
-            // After a stream was lost and made again, a sequence may name another message.
-            if page::hash(&body) != page.hash {
-                tracing::error!(
-                    page = page.number,
-                    "a page in NATS is not what its manifest says; it counts as gone"
-                );
-                return Ok(None);
-            }
-            bodies.push(body);
-        }
-        Ok(Some(bodies))
     }
 
     /// Removes all pages of one run from the stream. Returns how many messages went.
@@ -172,19 +131,4 @@ impl Bus {
             }),
         }
     }
-}
-
-fn joined(mut chunks: impl Iterator<Item = Bytes>) -> Bytes {
-    let Some(first) = chunks.next() else {
-        return Bytes::new();
-    };
-    let Some(second) = chunks.next() else {
-        return first;
-    };
-    let mut whole = BytesMut::from(first);
-    whole.extend_from_slice(&second);
-    for chunk in chunks {
-        whole.extend_from_slice(&chunk);
-    }
-    whole.freeze()
 }

@@ -42,6 +42,31 @@ pub enum Published {
     AlreadyRunning,
 }
 
+/// A page's body with the hash by which it is known, so that it is hashed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageBody {
+    bytes: Bytes,
+    hash: String,
+}
+
+impl PageBody {
+    /// Hashes `bytes`.
+    pub fn of(bytes: Bytes) -> Self {
+        let hash = page::hash(&bytes);
+        Self { bytes, hash }
+    }
+
+    /// The body itself.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// SHA-256 of the body, lower-case hex.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
 /// Where a page lies now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedPage {
@@ -104,7 +129,7 @@ impl Bus {
         dataset: &str,
         page: PageHeaders,
         delivery: u64,
-        body: Bytes,
+        body: PageBody,
     ) -> Result<PublishedPage, Error> {
         self.store_page(workspace, dataset, page, delivery, body, None)
             .await
@@ -117,11 +142,11 @@ impl Bus {
         dataset: &str,
         page: PageHeaders,
         delivery: u64,
-        body: Bytes,
+        body: PageBody,
         life: Option<Duration>,
     ) -> Result<PublishedPage, Error> {
         let subject = wire::subject::page(workspace, dataset, &page.run)?;
-        let hash = page::hash(&body);
+        let PageBody { bytes: body, hash } = body;
         let bytes = body.len() as u64;
         let mut chunk = ChunkHeaders {
             page,
@@ -141,36 +166,48 @@ impl Bus {
         let chunks = body.len().div_ceil(room).max(1);
         chunk.chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
 
-        let sequences = stream::iter(1..=chunk.chunks)
-            .map(|number| {
-                let start = (number as usize - 1) * room;
-                let piece = body.slice(start..(start + room).min(body.len()));
-                let mut headers = chunk_headers(
-                    &ChunkHeaders {
-                        chunk: number,
-                        ..chunk.clone()
-                    },
-                    delivery,
-                );
-                if let Some(life) = life {
-                    headers.insert(header::LIFE, life.as_secs().max(1).to_string());
-                }
-                let subject = &subject;
-                async move {
-                    let _slot = self.page_slots().acquire().await.map_err(|_| Error::Away)?;
-                    self.publish(subject, headers, piece)
-                        .await
-                        .map(|ack| ack.sequence)
-                }
-            })
-            .buffered(16)
-            .try_collect()
-            .await?;
+        let headers = |number: u32| {
+            let mut headers = chunk_headers(
+                &ChunkHeaders {
+                    chunk: number,
+                    ..chunk.clone()
+                },
+                delivery,
+            );
+            if let Some(life) = life {
+                headers.insert(header::LIFE, life.as_secs().max(1).to_string());
+            }
+            headers
+        };
+        let sequences = if chunk.chunks == 1 {
+            vec![self.publish_chunk(&subject, || headers(1), body).await?]
+        } else {
+            stream::iter(1..=chunk.chunks)
+                .map(|number| {
+                    let start = (number as usize - 1) * room;
+                    let piece = body.slice(start..(start + room).min(body.len()));
+                    let (subject, headers) = (&subject, &headers);
+                    self.publish_chunk(subject, move || headers(number), piece)
+                })
+                .buffered(16)
+                .try_collect()
+                .await?
+        };
         Ok(PublishedPage {
             sequences,
             hash: chunk.hash,
             bytes,
         })
+    }
+
+    async fn publish_chunk(
+        &self,
+        subject: &Subject,
+        headers: impl Fn() -> HeaderMap,
+        body: Bytes,
+    ) -> Result<u64, Error> {
+        let _slot = self.page_slots().acquire().await.map_err(|_| Error::Away)?;
+        Ok(self.publish(subject, headers, body).await?.sequence)
     }
 
     /// Says how a run ended, in parts where one message is too small. Returns the sequence of the last part.
@@ -256,8 +293,12 @@ impl Bus {
         scope: &str,
         payload: Vec<u8>,
     ) -> Result<Ack, Error> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::MESSAGE_ID, id::content(scope, &payload).as_str());
+        let id = id::content(scope, &payload);
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::MESSAGE_ID, id.as_str());
+            headers
+        };
         self.publish(&message.subject()?, headers, payload.into())
             .await
     }
@@ -268,11 +309,14 @@ impl Bus {
         id: &str,
         more: &[(&'static str, String)],
     ) -> Result<Ack, Error> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::MESSAGE_ID, id);
-        for (name, value) in more {
-            headers.insert(*name, value.as_str());
-        }
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::MESSAGE_ID, id);
+            for (name, value) in more {
+                headers.insert(*name, value.as_str());
+            }
+            headers
+        };
         let payload = message::encode(message).map_err(Error::Encode)?;
         self.publish(&message.subject()?, headers, payload.into())
             .await
@@ -280,20 +324,20 @@ impl Bus {
 
     /// Hands over one message and waits for the stream's word, again and again while the server is away.
     ///
-    /// The headers must hold the message's identity: that is what makes handing it over twice harmless.
+    /// The headers are made anew for each time; they must hold the message's identity, which is what makes handing
+    /// it over twice harmless.
     pub(crate) async fn publish(
         &self,
         subject: &Subject,
-        mut headers: HeaderMap,
+        headers: impl Fn() -> HeaderMap,
         payload: Bytes,
     ) -> Result<Ack, Error> {
-        trace_context::inject(&mut headers);
         let began = Instant::now();
         let mut pause = SHORTEST_PAUSE;
         loop {
             let live = self.live().await;
             let failure = match live {
-                Ok(live) => match once(&live, subject, &headers, &payload).await {
+                Ok(live) => match once(&live, subject, headers(), &payload).await {
                     Ok(ack) => {
                         if ack.duplicate {
                             tracing::debug!(%subject, "the stream had this message already");
@@ -331,12 +375,13 @@ pub(crate) enum Failure {
 async fn once(
     live: &Live,
     subject: &Subject,
-    headers: &HeaderMap,
+    mut headers: HeaderMap,
     payload: &Bytes,
 ) -> Result<Ack, Failure> {
+    trace_context::inject(&mut headers);
     let (limit, bytes) = (
         live.client.max_payload(),
-        payload.len() + headers_size(headers),
+        payload.len() + headers_size(&headers),
     );
     if bytes > limit {
         return Err(Failure::Final(Error::TooLarge {
@@ -345,7 +390,7 @@ async fn once(
             limit,
         }));
     }
-    request_ack(live, subject.as_str(), headers.clone(), payload.clone()).await
+    request_ack(live, subject.as_str(), headers, payload.clone()).await
 }
 
 /// Hands one message to whichever stream takes `subject` and reads its word.

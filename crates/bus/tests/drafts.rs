@@ -9,8 +9,8 @@
 mod support;
 
 use async_nats::jetstream;
-use bus::Provision;
 use bus::testing::TestServer;
+use bus::{PageBody, Provision};
 use bytes::Bytes;
 use std::time::Duration;
 use support::{page_headers, until};
@@ -44,13 +44,24 @@ async fn a_draft_comes_back_with_its_pages_and_goes_by_itself() {
     let body = Bytes::from_static(br#"{"workspace":"default","draft":"r_00000000000000000001"}"#);
     let life = Duration::from_secs(2);
     let page = bus
-        .publish_draft_page("default", page_headers(DRAFT, 1), body.clone(), life)
+        .publish_draft_page(
+            "default",
+            page_headers(DRAFT, 1),
+            PageBody::of(body.clone()),
+            life,
+        )
         .await
         .unwrap();
     // A page that looks like a draft is still a page.
     assert_eq!(bus.draft("default", DRAFT).await.unwrap(), None);
     let real = bus
-        .publish_page("default", "d_1", page_headers("r_1", 1), 1, body.clone())
+        .publish_page(
+            "default",
+            "d_1",
+            page_headers("r_1", 1),
+            1,
+            PageBody::of(body.clone()),
+        )
         .await
         .unwrap();
 

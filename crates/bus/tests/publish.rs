@@ -9,7 +9,7 @@
 mod support;
 
 use bus::testing::TestServer;
-use bus::{Error, Published};
+use bus::{Bus, Error, PageBody, Published};
 use bytes::Bytes;
 use futures::StreamExt;
 use std::time::Duration;
@@ -25,6 +25,11 @@ fn entry(number: u32, published: bus::PublishedPage) -> PageEntry {
         bytes: published.bytes,
         ..PageEntry::default()
     }
+}
+
+async fn bodies(bus: &Bus, run: &str, pages: &[PageEntry]) -> Result<Option<Vec<Bytes>>, Error> {
+    let mut reading = bus.run_pages("default", "d_1", run, pages);
+    reading.bodies(pages).await
 }
 
 #[tokio::test]
@@ -82,7 +87,7 @@ async fn a_second_delivery_may_bring_another_body_under_the_same_number() {
     let server = TestServer::start().await;
     let bus = server.provisioned().await;
     let publish = async |delivery, body: &'static [u8]| {
-        let body = Bytes::from_static(body);
+        let body = PageBody::of(Bytes::from_static(body));
         bus.publish_page("default", "d_1", page_headers("r_1", 4), delivery, body)
             .await
             .unwrap()
@@ -93,7 +98,10 @@ async fn a_second_delivery_may_bring_another_body_under_the_same_number() {
     assert_eq!(first, again);
     assert_ne!(first.sequences, second.sequences);
     let pages = [entry(4, first), entry(4, second)];
-    assert_eq!(bus.pages(&pages).await.unwrap().unwrap(), ["[1]", "[2]"]);
+    assert_eq!(
+        bodies(&bus, "r_1", &pages).await.unwrap().unwrap(),
+        ["[1]", "[2]"]
+    );
 }
 
 #[tokio::test]
@@ -112,7 +120,7 @@ async fn a_page_of_three_megabytes_comes_back_whole_from_its_chunks() {
     ] {
         let headers = page_headers("r_1", number);
         let published = bus
-            .publish_page("default", "d_1", headers, 1, body)
+            .publish_page("default", "d_1", headers, 1, PageBody::of(body))
             .await
             .unwrap();
         pages.push(entry(number, published));
@@ -125,7 +133,7 @@ async fn a_page_of_three_megabytes_comes_back_whole_from_its_chunks() {
         [3, 2, 1]
     );
     assert_eq!(pages[0].bytes, 3_000_000);
-    let bodies = bus.pages(&pages).await.unwrap().unwrap();
+    let bodies = bodies(&bus, "r_1", &pages).await.unwrap().unwrap();
     assert!(bodies[0] == body && bodies[1] == one_too_many && bodies[2].is_empty());
 
     let chunk = bus.page(pages[0].sequences[1]).await.unwrap().unwrap();
@@ -141,7 +149,7 @@ async fn a_hundred_pages_published_at_once_come_back_in_order() {
     let publishing = (1..=100_u32).map(|number| {
         let bus = bus.clone();
         async move {
-            let body = Bytes::from(format!("[{number}]"));
+            let body = PageBody::of(Bytes::from(format!("[{number}]")));
             let headers = page_headers("r_1", number);
             entry(
                 number,
@@ -152,9 +160,37 @@ async fn a_hundred_pages_published_at_once_come_back_in_order() {
         }
     });
     let pages: Vec<PageEntry> = futures::future::join_all(publishing).await;
-    let bodies = bus.pages(&pages).await.unwrap().unwrap();
+    let bodies = bodies(&bus, "r_1", &pages).await.unwrap().unwrap();
     for (page, body) in pages.iter().zip(bodies) {
         assert_eq!(body, format!("[{}]", page.number));
+    }
+}
+
+#[tokio::test]
+async fn pages_that_lie_out_of_order_or_under_another_run_come_in_the_order_asked_for() {
+    let server = TestServer::start().await;
+    let bus = server.provisioned().await;
+    let mut pages = Vec::new();
+    // Each page lies where its neighbour should be, every seventh is of an earlier run, and others lie between.
+    for number in (1..=60_u32).map(|number| ((number - 1) ^ 1) + 1) {
+        let run = if number % 7 == 0 { "r_0" } else { "r_1" };
+        for (run, wanted) in [(run, true), ("r_1", false)] {
+            let text = format!("[{number}, {wanted}]");
+            let body = PageBody::of(Bytes::from(text));
+            let headers = page_headers(run, if wanted { number } else { number + 1000 });
+            let published = bus.publish_page("default", "d_1", headers, 1, body).await;
+            if wanted {
+                pages.push(entry(number, published.unwrap()));
+            }
+        }
+    }
+    pages.sort_by_key(|page| page.number);
+    let mut reading = bus.run_pages("default", "d_1", "r_1", &pages);
+    for some in pages.chunks(7) {
+        let bodies = reading.bodies(some).await.unwrap().unwrap();
+        for (page, body) in some.iter().zip(bodies) {
+            assert_eq!(body, format!("[{}, true]", page.number));
+        }
     }
 }
 
@@ -163,7 +199,7 @@ async fn purged_or_exchanged_pages_are_gone_and_other_runs_stay() {
     let server = TestServer::start().await;
     let bus = server.provisioned().await;
     let publish = async |run: &str, body: &'static [u8]| {
-        let body = Bytes::from_static(body);
+        let body = PageBody::of(Bytes::from_static(body));
         let published = bus
             .publish_page("default", "d_1", page_headers(run, 1), 1, body)
             .await;
@@ -174,10 +210,15 @@ async fn purged_or_exchanged_pages_are_gone_and_other_runs_stay() {
         bus.purge_run_pages("default", "d_1", "r_1").await.unwrap(),
         1
     );
-    assert_eq!(bus.pages(std::slice::from_ref(&old)).await.unwrap(), None);
+    assert_eq!(
+        bodies(&bus, "r_1", std::slice::from_ref(&old))
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(bus.page(old.sequences[0]).await.unwrap(), None);
     assert_eq!(
-        bus.pages(std::slice::from_ref(&new))
+        bodies(&bus, "r_2", std::slice::from_ref(&new))
             .await
             .unwrap()
             .unwrap(),
@@ -187,7 +228,7 @@ async fn purged_or_exchanged_pages_are_gone_and_other_runs_stay() {
         hash: old.hash,
         ..new
     };
-    assert_eq!(bus.pages(&[exchanged]).await.unwrap(), None);
+    assert_eq!(bodies(&bus, "r_2", &[exchanged]).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use bus::Bus;
 use expression::{EvaluationError, Page, RejectedRow, RunContext, Task, TaskResult};
 use rollup::Row;
 use store::REJECTED_SAMPLES_KEPT;
-use wire::PageEntry;
+use wire::RunManifest;
 
 use crate::error::Error;
 use crate::instruments::Instruments;
@@ -57,8 +57,7 @@ pub(crate) struct Extraction<'a> {
     pub(crate) workers: &'a Workers,
     pub(crate) instruments: &'a Instruments,
     pub(crate) context: RunContext,
-    pub(crate) pages: &'a [PageEntry],
-    pub(crate) run: &'a str,
+    pub(crate) manifest: &'a RunManifest,
 }
 
 impl Extraction<'_> {
@@ -71,7 +70,7 @@ impl Extraction<'_> {
                 Ok(extracted) => return Ok(extracted),
                 Err(Error::Worker(error)) if error.is_fatal() => {
                     self.instruments.worker_lost();
-                    tracing::warn!(run = self.run, %error, "a worker was lost; its metrics are tried one by one");
+                    tracing::warn!(run = self.manifest.run, %error, "a worker was lost; its metrics are tried one by one");
                 }
                 Err(error) => return Err(error),
             }
@@ -110,20 +109,27 @@ impl Extraction<'_> {
         }
         let whole_run = tasks.iter().any(|task| task.whole_run);
         let by_page = tasks.iter().any(|task| !task.whole_run);
-        let mut reader = read_pages::Reader::new(self.bus, self.run, self.pages);
+        let mut reader = read_pages::Reader::new(self.bus, self.manifest);
         let mut held: Option<EvaluationError> = None;
-        while let Some(batch) = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME).await? {
-            let pages: Vec<Page<'_>> = batch.iter().map(FetchedPage::page).collect();
-            if by_page {
-                for result in worker.pages(&pages).await?.into_iter().flatten() {
-                    if let Some(one) = extracted.get_mut(result.id as usize) {
-                        one.take_in(result);
+        let mut batch = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME).await?;
+        while let Some(fetched) = batch {
+            let pages: Vec<Page<'_>> = fetched.iter().map(FetchedPage::page).collect();
+            // The next pages are read while the worker thinks about these.
+            let evaluating = async {
+                if by_page {
+                    for result in worker.pages(&pages).await?.into_iter().flatten() {
+                        if let Some(one) = extracted.get_mut(result.id as usize) {
+                            one.take_in(result);
+                        }
                     }
                 }
-            }
-            if whole_run && held.is_none() {
-                held = worker.hold(&pages).await?;
-            }
+                if whole_run && held.is_none() {
+                    held = worker.hold(&pages).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            let reading = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME);
+            ((), batch) = tokio::try_join!(evaluating, reading)?;
         }
         if whole_run {
             let results = match held {

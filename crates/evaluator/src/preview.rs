@@ -142,8 +142,7 @@ async fn evaluate(
             window: facts.window,
             parent: None,
         },
-        pages: &manifest.pages,
-        run: &manifest.run,
+        manifest: &manifest,
     };
     let extracted = extraction
         .all(std::slice::from_ref(&task), true)
@@ -299,7 +298,7 @@ async fn look(handler: &RunHandler, manifest: &RunManifest) -> Result<Option<Loo
 
 async fn survey(handler: &RunHandler, manifest: &RunManifest) -> Result<String, Error> {
     let (mut worker, _) = handler.workers.lend(&[], &RunContext::default()).await?;
-    let mut reader = Reader::new(&handler.bus, &manifest.run, &manifest.pages);
+    let mut reader = Reader::new(&handler.bus, manifest);
     while let Some(batch) = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME).await? {
         let pages: Vec<Page<'_>> = batch.iter().map(FetchedPage::page).collect();
         if let Some(problem) = worker.survey(&pages).await? {

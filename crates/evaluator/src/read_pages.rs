@@ -1,10 +1,10 @@
 //! A run's pages back from the stream, a few at a time.
 
-use bus::Bus;
+use bus::{Bus, RunPages};
 use bytes::Bytes;
 use expression::Page;
 use jiff::Timestamp;
-use wire::PageEntry;
+use wire::{PageEntry, RunManifest};
 
 use crate::error::Error;
 
@@ -30,7 +30,7 @@ impl FetchedPage {
 
 /// Reads the pages that a manifest names, in order.
 pub(crate) struct Reader<'a> {
-    bus: &'a Bus,
+    bodies: RunPages,
     run: &'a str,
     left: &'a [PageEntry],
     first: Option<u32>,
@@ -38,9 +38,16 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Begins before the first page.
-    pub(crate) fn new(bus: &'a Bus, run: &'a str, pages: &'a [PageEntry]) -> Self {
+    pub(crate) fn new(bus: &Bus, manifest: &'a RunManifest) -> Self {
+        let RunManifest {
+            workspace,
+            dataset,
+            run,
+            pages,
+            ..
+        } = manifest;
         Self {
-            bus,
+            bodies: bus.run_pages(workspace, dataset, run, pages),
             run,
             left: pages,
             first: pages.iter().map(|page| page.number).min(),
@@ -73,7 +80,7 @@ impl<'a> Reader<'a> {
         let gone = || Error::PagesGone {
             run: self.run.to_owned(),
         };
-        let bodies = self.bus.pages(&batch).await?.ok_or_else(gone)?;
+        let bodies = self.bodies.bodies(&batch).await?.ok_or_else(gone)?;
         let fetched = batch.iter().zip(bodies).map(|(entry, body)| FetchedPage {
             body,
             number: entry.number,

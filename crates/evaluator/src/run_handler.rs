@@ -230,8 +230,7 @@ impl RunHandler {
                 window: run.window,
                 parent: None,
             },
-            pages: &manifest.pages,
-            run: &manifest.run,
+            manifest,
         };
         extraction.all(tasks, alone).await
     }

@@ -70,12 +70,21 @@ pub fn compile(
 
 /// Returns the frame that evaluates pages.
 pub fn pages(pages: &[Page<'_>]) -> Result<Vec<u8>, FrameError> {
-    encode(&Request::Pages(pages.iter().map(PageFrame::of).collect()))
+    let request = Request::Pages(pages.iter().map(PageFrame::of).collect());
+    encode_within(&request, room(pages))
 }
 
 /// Returns the frame that keeps pages for [`run`].
 pub fn hold(pages: &[Page<'_>]) -> Result<Vec<u8>, FrameError> {
-    encode(&Request::Hold(pages.iter().map(PageFrame::of).collect()))
+    let request = Request::Hold(pages.iter().map(PageFrame::of).collect());
+    encode_within(&request, room(pages))
+}
+
+/// Bytes that these pages take in a frame, and some more.
+fn room(pages: &[Page<'_>]) -> usize {
+    const BESIDE_A_BODY: usize = 32;
+    let bodies = pages.iter().map(|page| page.bytes.len() + BESIDE_A_BODY);
+    bodies.sum::<usize>() + BESIDE_A_BODY
 }
 
 /// Returns the frame that evaluates the pages held as one run.
@@ -157,8 +166,14 @@ pub(crate) fn invalid(error: FrameError) -> io::Error {
 }
 
 pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
-    let mut frame =
-        postcard::to_extend(message, vec![0; HEADER_BYTES]).map_err(FrameError::Malformed)?;
+    encode_within(message, 1024)
+}
+
+/// Encodes into a frame that begins with this much room, so that a long one is not moved as it grows.
+pub(crate) fn encode_within<T: Serialize>(message: &T, room: usize) -> Result<Vec<u8>, FrameError> {
+    let mut frame = Vec::with_capacity(HEADER_BYTES + room.min(FRAME_BYTES));
+    frame.resize(HEADER_BYTES, 0);
+    let mut frame = postcard::to_extend(message, frame).map_err(FrameError::Malformed)?;
     let length = frame.len() - HEADER_BYTES;
     let header = match u32::try_from(length) {
         Ok(header) if length <= FRAME_BYTES => header,

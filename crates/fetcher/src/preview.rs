@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bus::{Ask, Bus};
+use bus::{Ask, Bus, PageBody};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use service::Shutdown;
@@ -247,9 +247,9 @@ impl Outlet for ToDraft<'_> {
         workspace: &str,
         _dataset: &str,
         headers: PageHeaders,
-        body: Bytes,
+        body: PageBody,
     ) -> Result<bus::PublishedPage, String> {
-        let length = body.len() as u64;
+        let length = body.bytes().len() as u64;
         if self.bytes.fetch_add(length, Ordering::Relaxed) + length > MOST_BYTES {
             return Err(format!(
                 "the pages are more than {} MiB together; preview fewer pages",

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Bus, Delivery, InHand, Outcome, Reason};
-use bytes::Bytes;
+use bus::{Bus, Delivery, InHand, Outcome, PageBody, Reason};
 use service::{Context, Shutdown};
 use tracing::Instrument as _;
 use wire::run_manifest::RunOutcome;
@@ -226,7 +225,7 @@ impl Outlet for ToBus<'_> {
         workspace: &str,
         dataset: &str,
         headers: PageHeaders,
-        body: Bytes,
+        body: PageBody,
     ) -> Result<bus::PublishedPage, String> {
         self.bus
             .publish_page(workspace, dataset, headers, self.delivery, body)

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bus::PageBody;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use service::{Clock, Identity, Shutdown};
@@ -46,7 +46,7 @@ pub trait Outlet: Send + Sync {
         workspace: &str,
         dataset: &str,
         headers: PageHeaders,
-        body: Bytes,
+        body: PageBody,
     ) -> impl Future<Output = Result<bus::PublishedPage, String>> + Send;
 
     /// Tells how far the run is; may be lost.
@@ -386,13 +386,10 @@ impl<'a, O: Outlet> Run<'a, O> {
     }
 
     /// Decides what follows a page and returns what is to be published of it.
-    fn take(&mut self, page: fetch::Fetched) -> Option<(PageEntry, Bytes, u64)> {
+    fn take(&mut self, page: fetch::Fetched) -> Option<(PageEntry, PageBody, u64)> {
         let number = page.number;
-        let hash = page
-            .body
-            .as_deref()
-            .map(wire::page::hash)
-            .unwrap_or_default();
+        let body = page.body.map(PageBody::of);
+        let hash = body.as_ref().map_or("", PageBody::hash).to_owned();
         let facts = Facts { hash, ..page.facts };
         // A page asked for only to see whether it exists, and which repeats an earlier one, must not count.
         let duplicate = facts.records != Some(0) && self.walk.repeats(number, &facts.hash);
@@ -400,10 +397,10 @@ impl<'a, O: Outlet> Run<'a, O> {
             Ok(step) => self.apply(step, &page.url, number),
             Err(fault) => self.failed(number, fault.into()),
         }
-        let body = page.body?;
+        let body = body?;
         let entry = PageEntry {
             number,
-            bytes: body.len() as u64,
+            bytes: body.bytes().len() as u64,
             records: facts
                 .records
                 .and_then(|records| i64::try_from(records).ok()),

@@ -69,6 +69,13 @@ fn order(stub: &Stub, run: &str, document: Value) -> SyncRequest {
     request
 }
 
+async fn bodies(bus: &Bus, manifest: &wire::RunManifest) -> Vec<bytes::Bytes> {
+    let (workspace, dataset) = (&manifest.workspace, &manifest.dataset);
+    let mut reading = bus.run_pages(workspace, dataset, &manifest.run, &manifest.pages);
+    let bodies = reading.bodies(&manifest.pages).await.expect("pages");
+    bodies.expect("all pages")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_becomes_pages_and_one_manifest() {
     let server = TestServer::start().await;
@@ -109,11 +116,7 @@ async fn a_request_becomes_pages_and_one_manifest() {
         manifest.pages[1].sequences.len() > 1,
         "a large page travels in chunks"
     );
-    let bodies = bus
-        .pages(&manifest.pages)
-        .await
-        .expect("pages")
-        .expect("all pages");
+    let bodies = bodies(&bus, &manifest).await;
     assert_eq!(&bodies[0][..], b"{\"pages\":3,\"items\":[\"/x?page=1\"]}");
     assert!(bodies[1].len() > 2_500_000);
     stop.request();
@@ -212,11 +215,7 @@ async fn shutdown_checkpoints_and_another_fetcher_goes_on() {
         (end.outcome.as_str(), end.pages.len(), end.records),
         ("complete", 40, 40)
     );
-    let bodies = bus
-        .pages(&end.pages)
-        .await
-        .expect("pages")
-        .expect("all pages");
+    let bodies = bodies(&bus, &end).await;
     let items: i64 = bodies
         .iter()
         .map(|body| {

@@ -222,18 +222,18 @@ impl Outlet for Memory {
         _workspace: &str,
         _dataset: &str,
         headers: PageHeaders,
-        body: Bytes,
+        body: bus::PageBody,
     ) -> Result<bus::PublishedPage, String> {
         let mut pages = self.pages.lock().expect("pages");
         if self.room.is_some_and(|room| pages.len() >= room) {
             return Err("NATS is away".to_owned());
         }
-        pages.push((headers, body.clone()));
+        pages.push((headers, body.bytes().clone()));
         let sequences = vec![pages.len() as u64];
         Ok(bus::PublishedPage {
             sequences,
-            hash: wire::page::hash(&body),
-            bytes: body.len() as u64,
+            hash: body.hash().to_owned(),
+            bytes: body.bytes().len() as u64,
         })
     }
 
