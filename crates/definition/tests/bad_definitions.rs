@@ -1324,13 +1324,57 @@ fn what_comes_later_says_so() {
         ("kind: board\nname: g".to_owned(), "kind"),
         (metric("keep: 1y"), "keep"),
         (metric("formula: a / b"), "formula"),
-        (
-            request("response: { format: csv, delimiter: \";\" }"),
-            "request.response.format",
-        ),
-        (request("response: xml"), "request.response"),
     ] {
         expect(&text, "definition.not_yet", path, "not supported yet");
+    }
+}
+
+#[test]
+fn response_settings_belong_to_their_format() {
+    for (response, path, says) in [
+        ("{ format: cvs }", "format", "did you mean `csv`?"),
+        ("{ delimiter: \";\" }", "format", "is missing"),
+        (
+            "{ format: json, delimiter: \";\" }",
+            "delimiter",
+            "belongs to the format `csv`",
+        ),
+        (
+            "{ format: csv, delimiter: \";;\" }",
+            "delimiter",
+            "is no delimiter",
+        ),
+        (
+            "{ format: csv, lists: [a.b] }",
+            "lists",
+            "belongs to the format `xml`",
+        ),
+        ("{ format: csv, header: [a, a] }", "header", "named twice"),
+        ("{ format: csv, header: 1 }", "header", ""),
+        (
+            "{ format: xml, lists: [a..b] }",
+            "lists[0]",
+            "is no path of elements",
+        ),
+        (
+            "{ format: csv, encoding: latin-99 }",
+            "encoding",
+            "is not known",
+        ),
+        (
+            "{ format: csv, compression: rar }",
+            "compression",
+            "known are auto, gzip, zip",
+        ),
+    ] {
+        let text = request(&format!("response: {response}"));
+        let path = format!("request.response.{path}");
+        let code = match path.as_str() {
+            "request.response.format" if says == "is missing" => "definition.required",
+            "request.response.header" if says.is_empty() => "definition.type",
+            _ => "definition.response_format",
+        };
+        expect(&text, code, &path, says);
     }
 }
 

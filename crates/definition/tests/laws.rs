@@ -108,6 +108,20 @@ fn pagination() -> BoxedStrategy<Value> {
     .boxed()
 }
 
+fn response() -> BoxedStrategy<Value> {
+    of_values(vec![
+        json!({ "format": "json" }),
+        json!("ndjson"),
+        json!({ "format": "csv", "delimiter": ";", "header": ["a", "b"], "encoding": "iso-8859-1" }),
+        json!({ "format": "csv", "header": false, "compression": "zip" }),
+        json!({ "format": "xml", "lists": ["feed.entry"] }),
+    ])
+}
+
+fn of_values(values: Vec<Value>) -> BoxedStrategy<Value> {
+    prop::sample::select(values).boxed()
+}
+
 fn request() -> BoxedStrategy<Value> {
     let scalar = || {
         prop_oneof![
@@ -151,7 +165,7 @@ fn request() -> BoxedStrategy<Value> {
                 .prop_map(|map| json!(map))
                 .boxed(),
         ),
-        ("response", Just(json!({ "format": "json" })).boxed()),
+        ("response", response()),
         ("pagination", pagination()),
         ("max_pages", value(1_u32..10_001)),
     ])

@@ -29,6 +29,27 @@ pub enum Unusable {
         /// The document stops in the middle, as a cut connection leaves it.
         ends_early: bool,
     },
+    /// Not what the definition's format says.
+    #[error("the answer is not {format}: {reason}")]
+    Malformed {
+        /// The format that was expected.
+        format: definition::ResponseFormat,
+        /// What is wrong and where.
+        reason: String,
+        /// The document stops in the middle, as a cut connection leaves it.
+        ends_early: bool,
+    },
+    /// A compressed file that cannot be opened.
+    #[error("the answer's file cannot be opened {reason}")]
+    Compressed {
+        /// What is wrong.
+        reason: String,
+        /// It stops in the middle.
+        ends_early: bool,
+    },
+    /// More than a page may be, once opened or as JSON.
+    #[error("the answer is too large: {0}")]
+    TooLarge(String),
     /// Text that is not what its charset says, or a charset that is not read.
     #[error("the answer's text cannot be read: {reason}")]
     Encoding {
@@ -56,7 +77,14 @@ impl Unusable {
     pub fn code(&self) -> &'static str {
         match self {
             Unusable::NotJson { .. } => "upstream.not_json",
-            Unusable::Encoding { .. } => "upstream.encoding",
+            Unusable::Malformed { format, .. } => match format {
+                definition::ResponseFormat::Json => "upstream.not_json",
+                definition::ResponseFormat::Ndjson => "upstream.not_ndjson",
+                definition::ResponseFormat::Csv => "upstream.not_csv",
+                definition::ResponseFormat::Xml => "upstream.not_xml",
+            },
+            Unusable::Compressed { .. } | Unusable::Encoding { .. } => "upstream.encoding",
+            Unusable::TooLarge(_) => "upstream.body_too_large",
             Unusable::OutOfRange { .. } => "value.out_of_range",
             Unusable::TooManyValues => "upstream.too_many_values",
             Unusable::TooDeep => "upstream.too_deep",
@@ -110,7 +138,7 @@ pub fn text(body: Bytes, content_type: Option<&str>) -> Result<Bytes, Unusable> 
     }
 }
 
-fn charset(content_type: &str) -> Option<&str> {
+pub(crate) fn charset(content_type: &str) -> Option<&str> {
     content_type.split(';').skip(1).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         name.trim()

@@ -167,6 +167,12 @@ impl PageError {
                 // A close-delimited body that was cut looks like this.
                 Unusable::NotJson {
                     ends_early: true, ..
+                }
+                | Unusable::Malformed {
+                    ends_early: true, ..
+                }
+                | Unusable::Compressed {
+                    ends_early: true, ..
                 } => Fate::RetryOnce,
                 _ => Fate::Fail,
             },

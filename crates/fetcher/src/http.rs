@@ -26,6 +26,7 @@ use failure::{explain, innermost};
 use query::put_query;
 
 pub use failure::Failure;
+pub(crate) use inflate::drain;
 pub use inflate::{InflateError, inflate};
 pub use proxy::{Proxy, ProxyError};
 pub use query::{without, without_names};
@@ -196,6 +197,11 @@ impl Http {
     pub fn through(mut self, proxy: Option<Proxy>) -> Self {
         self.proxy = proxy;
         self
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The guard in force.

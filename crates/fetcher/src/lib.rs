@@ -9,6 +9,7 @@ pub mod detect;
 pub mod egress;
 pub mod error;
 pub mod exchange;
+pub mod formats;
 pub mod http;
 pub mod instruments;
 pub mod once;

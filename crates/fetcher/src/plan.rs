@@ -44,6 +44,8 @@ pub struct Plan {
     pub concurrency: u32,
     /// Where a page says what matters for paging.
     pub reader: Reader,
+    /// How answers are written.
+    pub response: definition::Response,
     /// How an answer of 200 says that it is an error.
     pub conditions: Conditions,
     /// Who is told of every request and answer.
@@ -109,6 +111,7 @@ impl Plan {
             conditions: asked.conditions.or(&connection.conditions),
             reader: Reader::of(&asked.pagination, &request.records_hint),
             pagination: asked.pagination,
+            response: asked.response,
             recorder: None,
             max_pages: max_pages.clamp(1, Request::MAX_MAX_PAGES),
             concurrency: concurrency.clamp(1, MOST_CONCURRENCY),

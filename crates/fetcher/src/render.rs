@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use definition::template::{self, Scope};
 use definition::{Connection, Method, Pagination, Placement, Request};
-use http::header::HeaderMap;
+use http::header::{self, HeaderMap, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
@@ -99,6 +99,9 @@ impl Template {
     ) -> Result<Self, RenderError> {
         let base = render("base_url", &connection.base_url, scope)?;
         let mut headers = HeaderMap::new();
+        if let Some(accept) = crate::formats::accept(request.response.format) {
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        }
         for (name, value) in connection.headers.iter().chain(&request.headers) {
             let value = render(&format!("headers.{name}"), value, scope)?;
             let (name, value) = user_header(name, &value).map_err(RenderError::Header)?;

@@ -37,12 +37,6 @@ pub(crate) const RESPONSE: &[Key] = &[
 
 pub(super) fn response(decoder: &mut Decoder, place: &Place<'_>) -> Option<Response> {
     let word = |decoder: &mut Decoder, place: &Place<'_>| {
-        if let Content::Text(text) = &place.node.content
-            && ["ndjson", "csv", "xml"].contains(&text.as_str())
-        {
-            decoder.not_yet(place, &format!("the response format `{text}`"));
-            return None;
-        }
         decoder.word(
             place,
             ResponseFormat::WORDS,

@@ -100,7 +100,7 @@ pub fn scan(body: &[u8], wanted: &[PlainPath]) -> Result<Scan, Unusable> {
             .take_while(|byte| byte.is_ascii_whitespace())
             .any(|b| *b == b'\n');
         let hint = if next_line && matches!(body[scanner.at], b'{' | b'[') {
-            " (it looks like one document a line: response.format ndjson, which is not supported yet)"
+            " (it looks like one document a line: say `response: ndjson`)"
         } else {
             ""
         };

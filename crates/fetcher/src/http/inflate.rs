@@ -85,7 +85,8 @@ fn is_zlib(compressed: &[u8]) -> bool {
     first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0
 }
 
-fn drain(
+/// Reads all of `reader` into at most `cap` bytes; `compressed` is what it reads from, for the ratio.
+pub(crate) fn drain(
     name: &'static str,
     mut reader: impl Read,
     compressed: &[u8],

@@ -15,12 +15,14 @@ use wire::SyncRequest;
 use super::Engine;
 use crate::budget::Denied;
 use crate::conditions;
-use crate::decode;
+use crate::decode::{self, Unusable};
 use crate::error::PageError;
 use crate::exchange::{describe, error_of};
+use crate::formats;
 use crate::http::{Answer, Failure, Outgoing};
 use crate::pagination::{Facts, Position};
 use crate::plan::Plan;
+use crate::redact::Redactor;
 use crate::retry::{Next, retry_after};
 
 /// A page that was fetched and judged usable.
@@ -109,9 +111,13 @@ impl Engine {
                 );
                 (recorder, told)
             });
-            let judged = answered
-                .map_err(PageError::from)
-                .and_then(|answer| self.judge(plan, number, answer));
+            let judged = match answered {
+                Ok(answer) => formats::read(answer, &plan.response, self.http.limits().body)
+                    .await
+                    .map_err(|unusable| masked(unusable, &plan.redactor).into())
+                    .and_then(|answer| self.judge(plan, number, answer)),
+                Err(failure) => Err(failure.into()),
+            };
             if let Some((recorder, mut told)) = told {
                 (told.page, told.r#try) = (number, tried);
                 told.error = judged
@@ -249,13 +255,7 @@ impl Engine {
         }
         let content_type = answer.content_type().map(str::to_owned);
         let read = decode::page(answer.body, content_type.as_deref(), &plan.reader.plain);
-        let (body, scan) = read.map_err(|unusable| match unusable {
-            decode::Unusable::NotJson { reason, ends_early } => decode::Unusable::NotJson {
-                reason: plan.redactor.text(&reason).into_owned(),
-                ends_early,
-            },
-            other => other,
-        })?;
+        let (body, scan) = read.map_err(|unusable| masked(unusable, &plan.redactor))?;
         conditions::judge(&plan.conditions, &body, after, &plan.redactor)?;
         let facts = plan.reader.facts(&body, &scan, &answer.headers)?;
         Ok(Fetched {
@@ -268,6 +268,14 @@ impl Engine {
             wire_bytes: answer.wire_bytes,
         })
     }
+}
+
+/// What is wrong with a body, without the secrets that may stand in it.
+fn masked(mut unusable: Unusable, redactor: &Redactor) -> Unusable {
+    if let Unusable::NotJson { reason, .. } | Unusable::Malformed { reason, .. } = &mut unusable {
+        *reason = redactor.text(reason).into_owned();
+    }
+    unusable
 }
 
 impl From<Failure> for Stop {
