@@ -93,6 +93,21 @@ impl Bus {
         }
     }
 
+    /// Asks in a message and reads the answer, which must belong to the same workspace.
+    pub async fn ask<Q: Message, A: Message>(
+        &self,
+        question: &Q,
+        timeout: Duration,
+    ) -> Result<A, Error> {
+        let subject = question.subject()?;
+        let payload = message::encode(question).map_err(Error::Encode)?;
+        let answer = self.request(&subject, payload.into(), timeout).await?;
+        message::decode(subject.as_str(), &answer).map_err(|cause| Error::Read {
+            what: "an answer",
+            cause: Box::new(cause),
+        })
+    }
+
     /// Answers questions on `filter` until `shutdown`, `concurrency` at a time; each question goes to one of `group`.
     ///
     /// Those in hand at shutdown are answered. A handler that panics leaves its question unanswered.

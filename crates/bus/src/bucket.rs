@@ -1,4 +1,4 @@
-//! The bucket of rate budgets: small values that many writers change by compare-and-set.
+//! Buckets of small values that many writers change by compare-and-set: rate budgets, and tokens.
 
 use crate::connect::Bus;
 use crate::error::Error;
@@ -8,7 +8,7 @@ use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
 use std::time::Duration;
-use wire::stream::{BUDGET_BUCKET, budget_key};
+use wire::stream::{BUDGET_BUCKET, TOKEN_BUCKET, TokenCell, budget_key, token_key};
 
 /// NATS' number for a value that changed meanwhile.
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
@@ -42,32 +42,22 @@ impl Bus {
     pub fn budgets(&self) -> Budgets {
         Budgets { bus: self.clone() }
     }
+
+    /// Returns what fetchers share of connections' tokens.
+    pub fn tokens(&self) -> Tokens {
+        Tokens { bus: self.clone() }
+    }
 }
 
 impl Budgets {
     /// Returns a connection's value; nothing when it was never set or its time is over.
     pub async fn get(&self, workspace: &str, connection: &str) -> Result<Option<Held>, Error> {
-        let subject = subject(workspace, connection)?;
-        let live = self.bus.live().await?;
-        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| Error::Read {
-            what: "a rate budget",
-            cause,
-        };
-        let stream = live
-            .jetstream
-            .get_stream_no_info(format!("KV_{BUDGET_BUCKET}"))
-            .await
-            .map_err(|cause| failed(Box::new(cause)))?;
-        match stream.direct_get_last_for_subject(subject).await {
-            Ok(found) => Ok(Some(Held {
-                value: found.payload,
-                revision: found.sequence,
-            })),
-            Err(error) => match error.kind() {
-                DirectGetErrorKind::NotFound => Ok(None),
-                _ => Err(failed(Box::new(error))),
-            },
-        }
+        get(
+            &self.bus,
+            BUDGET_BUCKET,
+            &budget_key(workspace, connection)?,
+        )
+        .await
     }
 
     /// Sets a value if it is still the one of `revision` (nothing: if there is none); it is gone after `ttl`.
@@ -81,19 +71,8 @@ impl Budgets {
         value: Bytes,
         ttl: Duration,
     ) -> Result<Swap, Error> {
-        let mut headers = lifetime(ttl);
-        headers.insert(
-            NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
-            revision.unwrap_or(0).to_string().as_str(),
-        );
-        match self.send(workspace, connection, headers, value).await {
-            Ok(revision) => Ok(Swap::Done(revision)),
-            Err(Error::Refused {
-                number: WRONG_LAST_SEQUENCE,
-                ..
-            }) => Ok(Swap::Conflict),
-            Err(error) => Err(error),
-        }
+        let key = budget_key(workspace, connection)?;
+        swap(&self.bus, BUDGET_BUCKET, &key, revision, value, ttl).await
     }
 
     /// Sets a value whatever it was; it is gone after `ttl`. Returns its revision.
@@ -104,30 +83,124 @@ impl Budgets {
         value: Bytes,
         ttl: Duration,
     ) -> Result<u64, Error> {
-        self.send(workspace, connection, lifetime(ttl), value).await
-    }
-
-    async fn send(
-        &self,
-        workspace: &str,
-        connection: &str,
-        headers: HeaderMap,
-        value: Bytes,
-    ) -> Result<u64, Error> {
-        let subject = subject(workspace, connection)?;
-        let live = self.bus.live().await?;
-        match request_ack(&live, &subject, headers, value).await {
-            Ok(ack) => Ok(ack.sequence),
-            Err(Failure::Again(error) | Failure::Final(error)) => Err(error),
-        }
+        let key = budget_key(workspace, connection)?;
+        send(&self.bus, BUDGET_BUCKET, &key, lifetime(ttl), value).await
     }
 }
 
-fn subject(workspace: &str, connection: &str) -> Result<String, Error> {
-    Ok(format!(
-        "$KV.{BUDGET_BUCKET}.{}",
-        budget_key(workspace, connection)?
-    ))
+/// What fetchers share of a connection's tokens: never in the clear, that is the caller's duty.
+#[derive(Clone)]
+pub struct Tokens {
+    bus: Bus,
+}
+
+impl Tokens {
+    /// Returns a cell; nothing when it was never set or its time is over.
+    pub async fn get(
+        &self,
+        workspace: &str,
+        connection: &str,
+        cell: TokenCell,
+    ) -> Result<Option<Held>, Error> {
+        let key = token_key(workspace, connection, cell)?;
+        get(&self.bus, TOKEN_BUCKET, &key).await
+    }
+
+    /// Sets a cell if it is still the one of `revision` (nothing: if there is none); it is gone after `ttl`.
+    ///
+    /// An error means that it may have been set.
+    pub async fn compare_and_set(
+        &self,
+        workspace: &str,
+        connection: &str,
+        cell: TokenCell,
+        revision: Option<u64>,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<Swap, Error> {
+        let key = token_key(workspace, connection, cell)?;
+        swap(&self.bus, TOKEN_BUCKET, &key, revision, value, ttl).await
+    }
+
+    /// Sets a cell whatever it was; it is gone after `ttl`. Returns its revision.
+    pub async fn put(
+        &self,
+        workspace: &str,
+        connection: &str,
+        cell: TokenCell,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<u64, Error> {
+        let key = token_key(workspace, connection, cell)?;
+        send(&self.bus, TOKEN_BUCKET, &key, lifetime(ttl), value).await
+    }
+}
+
+async fn get(bus: &Bus, bucket: &'static str, key: &str) -> Result<Option<Held>, Error> {
+    let live = bus.live().await?;
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| Error::Read {
+        what: "a shared value",
+        cause,
+    };
+    let stream = live
+        .jetstream
+        .get_stream_no_info(format!("KV_{bucket}"))
+        .await
+        .map_err(|cause| failed(Box::new(cause)))?;
+    match stream
+        .direct_get_last_for_subject(subject(bucket, key))
+        .await
+    {
+        Ok(found) => Ok(Some(Held {
+            value: found.payload,
+            revision: found.sequence,
+        })),
+        Err(error) => match error.kind() {
+            DirectGetErrorKind::NotFound => Ok(None),
+            _ => Err(failed(Box::new(error))),
+        },
+    }
+}
+
+async fn swap(
+    bus: &Bus,
+    bucket: &'static str,
+    key: &str,
+    revision: Option<u64>,
+    value: Bytes,
+    ttl: Duration,
+) -> Result<Swap, Error> {
+    let mut headers = lifetime(ttl);
+    headers.insert(
+        NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+        revision.unwrap_or(0).to_string().as_str(),
+    );
+    match send(bus, bucket, key, headers, value).await {
+        Ok(revision) => Ok(Swap::Done(revision)),
+        Err(Error::Refused {
+            number: WRONG_LAST_SEQUENCE,
+            ..
+        }) => Ok(Swap::Conflict),
+        Err(error) => Err(error),
+    }
+}
+
+async fn send(
+    bus: &Bus,
+    bucket: &'static str,
+    key: &str,
+    headers: HeaderMap,
+    value: Bytes,
+) -> Result<u64, Error> {
+    let live = bus.live().await?;
+    match request_ack(&live, &subject(bucket, key), headers, value).await {
+        Ok(ack) => Ok(ack.sequence),
+        Err(Failure::Again(error) | Failure::Final(error)) => Err(error),
+    }
+}
+
+fn subject(bucket: &str, key: &str) -> String {
+    format!("$KV.{bucket}.{key}")
 }
 
 /// The server counts whole seconds and refuses less than one.

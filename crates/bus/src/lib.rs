@@ -24,7 +24,7 @@ mod updates;
 pub mod testing;
 
 pub use ask::{Ask, Listening};
-pub use bucket::{Budgets, Held, Swap};
+pub use bucket::{Budgets, Held, Swap, Tokens};
 pub use connect::{Bus, BusConfig, OLDEST_SERVER};
 pub use consume::{Delivery, InHand};
 pub use error::Error;

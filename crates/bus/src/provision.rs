@@ -11,7 +11,7 @@ use async_nats::jetstream::stream::{
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
 use std::time::Duration;
-use wire::stream::{BUDGET_BUCKET, Consumer, Discard, Retention, Stream};
+use wire::stream::{BUDGET_BUCKET, Consumer, Discard, Retention, Stream, TOKEN_BUCKET};
 
 /// What an operator may choose about streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,35 @@ const BUDGET_BYTES: i64 = 16 << 20;
 /// A budget that was not touched for this long says nothing any more.
 const BUDGET_AGE: Duration = Duration::from_hours(32 * 24);
 
+/// Bound on the bucket of tokens: a few kilobytes for each connection.
+const TOKEN_BYTES: i64 = 64 << 20;
+
+/// No token is kept for longer.
+const TOKEN_AGE: Duration = Duration::from_hours(32 * 24);
+
+/// A bucket of small values.
+struct BucketSpec {
+    name: &'static str,
+    description: &'static str,
+    max_bytes: i64,
+    max_age: Duration,
+}
+
+const BUCKETS: [BucketSpec; 2] = [
+    BucketSpec {
+        name: BUDGET_BUCKET,
+        description: "rate budgets of connections",
+        max_bytes: BUDGET_BYTES,
+        max_age: BUDGET_AGE,
+    },
+    BucketSpec {
+        name: TOKEN_BUCKET,
+        description: "access tokens, sealed to the fetchers, and who renews them",
+        max_bytes: TOKEN_BYTES,
+        max_age: TOKEN_AGE,
+    },
+];
+
 impl Bus {
     /// Creates every stream, consumer and bucket that is missing, and checks those that exist.
     ///
@@ -54,7 +83,9 @@ impl Bus {
         for stream in Stream::ALL {
             ensure_stream(&live, &stream_config(stream, wanted), wanted, stream).await?;
         }
-        ensure_bucket(&live, wanted).await?;
+        for bucket in &BUCKETS {
+            ensure_bucket(&live, bucket, wanted).await?;
+        }
         for consumer in Consumer::ALL {
             ensure_consumer(&live, consumer, wanted).await?;
         }
@@ -116,11 +147,13 @@ async fn differences(live: &Live, missing: Missing) -> Result<Vec<String>, Error
             None => {}
         }
     }
-    let bucket = bucket_config(&Provision::default());
-    match existing_stream(live, &bucket.name).await? {
-        Some(config) => compare_stream(&config, &bucket, &mut found),
-        None if missing == Missing::Different => found.push(absent("bucket", &bucket.name)),
-        None => {}
+    for bucket in &BUCKETS {
+        let wanted = bucket_config(bucket, &Provision::default());
+        match existing_stream(live, &wanted.name).await? {
+            Some(config) => compare_stream(&config, &wanted, &mut found),
+            None if missing == Missing::Different => found.push(absent("bucket", &wanted.name)),
+            None => {}
+        }
     }
     for consumer in Consumer::ALL {
         let wanted = consumer_config(consumer, &Provision::default());
@@ -215,16 +248,16 @@ fn stream_config(stream: Stream, wanted: &Provision) -> Config {
     }
 }
 
-fn bucket_config(wanted: &Provision) -> Config {
+fn bucket_config(bucket: &BucketSpec, wanted: &Provision) -> Config {
     Config {
-        name: format!("KV_{BUDGET_BUCKET}"),
-        description: Some("rate budgets of connections".to_owned()),
-        subjects: vec![format!("$KV.{BUDGET_BUCKET}.>")],
+        name: format!("KV_{}", bucket.name),
+        description: Some(bucket.description.to_owned()),
+        subjects: vec![format!("$KV.{}.>", bucket.name)],
         max_messages_per_subject: 1,
         max_messages: -1,
         max_consumers: -1,
-        max_bytes: BUDGET_BYTES,
-        max_age: BUDGET_AGE,
+        max_bytes: bucket.max_bytes,
+        max_age: bucket.max_age,
         duplicate_window: wire::stream::DUPLICATE_WINDOW,
         discard: DiscardPolicy::New,
         retention: RetentionPolicy::Limits,
@@ -365,8 +398,8 @@ async fn ensure_stream(
     adjust(live, found, max_bytes, wanted.replicas, ttl).await
 }
 
-async fn ensure_bucket(live: &Live, wanted: &Provision) -> Result<(), Error> {
-    let config = bucket_config(wanted);
+async fn ensure_bucket(live: &Live, bucket: &BucketSpec, wanted: &Provision) -> Result<(), Error> {
+    let config = bucket_config(bucket, wanted);
     match existing_stream(live, &config.name).await? {
         Some(found) => {
             let max_bytes = found.max_bytes;

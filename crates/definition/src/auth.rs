@@ -68,6 +68,17 @@ impl Auth {
         each_once(all.into_iter().cloned())
     }
 
+    /// Returns the secret that a person's consent fills, where one is needed.
+    pub fn consent(&self) -> Option<&Name> {
+        match self {
+            Self::OAuth2(oauth2) => match &oauth2.grant {
+                Grant::AuthorizationCode { refresh_token, .. } => Some(&refresh_token.secret),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Returns the address besides `base_url` that its secrets are sent to, which may be a template.
     pub fn address(&self) -> Option<&str> {
         match self {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use service::Identity;
 
+use crate::auth::Patience;
 use crate::egress::GuardConfig;
 use crate::http::{Limits, Proxy};
 use crate::retry::Policy;
@@ -36,6 +37,8 @@ pub struct Config {
     pub previews: usize,
     /// How long the pages of previews stay.
     pub draft_life: Duration,
+    /// How long tokens are waited for.
+    pub patience: Patience,
     /// At this delivery by the broker a sync request is a dead letter.
     pub deliveries: u64,
 }
@@ -55,6 +58,7 @@ impl Default for Config {
             grace: Duration::from_secs(10),
             previews: 4,
             draft_life: wire::preview::LIFE,
+            patience: Patience::default(),
             deliveries: 5,
         }
     }

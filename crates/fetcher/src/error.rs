@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::auth::SecretFault;
+use crate::auth::{SecretFault, TokenFault};
 use crate::conditions::Declared;
 use crate::decode::Unusable;
 use crate::egress::{Code, Refusal};
@@ -25,6 +25,9 @@ pub enum PageError {
     /// A secret is missing, not for this origin, or cannot be opened.
     #[error(transparent)]
     Secret(#[from] SecretFault),
+    /// There is no token to show.
+    #[error(transparent)]
+    Token(TokenFault),
     /// There was no answer.
     #[error(transparent)]
     Transport(#[from] Failure),
@@ -91,6 +94,7 @@ impl PageError {
             PageError::Request(_) => "fetcher.request",
             PageError::Render(error) => error.code(),
             PageError::Secret(fault) => fault.code(),
+            PageError::Token(fault) => fault.code(),
             PageError::Transport(failure) => failure.code(),
             PageError::Status { status, .. } => match status {
                 400 => "upstream.bad_request",
@@ -139,6 +143,7 @@ impl PageError {
                 },
             },
             PageError::Secret(_) => Fate::NeedsAttention,
+            PageError::Token(fault) => fault.fate(),
             PageError::Transport(failure) => match failure {
                 Failure::Refused(refusal) if refusal.retryable => RETRY,
                 Failure::Connect(_)
@@ -183,6 +188,7 @@ impl PageError {
     pub fn http_status(&self) -> Option<u16> {
         match self {
             PageError::Status { status, .. } => Some(*status),
+            PageError::Token(fault) => fault.http_status(),
             _ => None,
         }
     }
@@ -200,6 +206,7 @@ impl PageError {
         match self {
             PageError::Request(_) | PageError::Render(_) => "request",
             PageError::Secret(_) => "secret",
+            PageError::Token(_) => "token",
             PageError::Transport(Failure::Refused(_)) => "refused",
             PageError::Transport(Failure::Timeout { .. } | Failure::TooSlow { .. }) => "timeout",
             PageError::Transport(_) => "transport",
@@ -227,6 +234,15 @@ fn colon(message: &str) -> String {
         String::new()
     } else {
         format!(": {message}")
+    }
+}
+
+impl From<TokenFault> for PageError {
+    fn from(fault: TokenFault) -> Self {
+        match fault {
+            TokenFault::Secret(fault) => PageError::Secret(fault),
+            fault => PageError::Token(fault),
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Plan {
     /// The request without the page's place.
     pub template: Template,
     /// The opened secrets.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// Finds them in what comes back.
     pub redactor: Redactor,
     /// How pages follow one another.
@@ -77,20 +77,13 @@ impl Plan {
             connection: connection.constants(),
             parent: None,
         };
-        if let Some(kind) = match &connection.auth {
-            definition::Auth::OAuth2(_) => Some("oauth2"),
-            definition::Auth::Login(_) => Some("login"),
-            _ => None,
-        } {
-            let message = format!("authentication by {kind} is not performed yet");
-            return Err(PageError::Request(message));
-        }
         let template = Template::new(&connection, &asked, &scope)?;
         let access = Access::open(
             &request.workspace,
             &connection,
             &request.secrets,
             identities,
+            &scope,
         )?;
         let limit = connection.rate_limit.clone();
         let concurrency = limit
@@ -107,7 +100,7 @@ impl Plan {
             rate_limit: limit,
             template,
             redactor: access.redactor(),
-            access,
+            access: Arc::new(access),
             conditions: asked.conditions.or(&connection.conditions),
             reader: Reader::of(&asked.pagination, &request.records_hint),
             pagination: asked.pagination,

@@ -4,7 +4,7 @@ mod pattern;
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use service::Secret;
@@ -24,8 +24,16 @@ const SHORTEST_IN_BODIES: usize = 6;
 /// the whole also in base64, alone or inside of something longer. In texts for people it is
 /// recognized across line breaks too; in whole pages one run of its plain characters must stand as
 /// it is.
+///
+/// Clones know what the others learn: tokens are given while a run is under way.
 #[derive(Clone, Default)]
 pub struct Redactor {
+    known: Arc<RwLock<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    values: Vec<Secret>,
     needles: Arc<[Needle]>,
 }
 
@@ -39,37 +47,37 @@ struct Needle {
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Redactor({} needles)", self.needles.len())
+        write!(f, "Redactor({} needles)", self.needles().len())
     }
 }
 
 impl Redactor {
     /// Prepares for these values.
     pub fn new(values: &[Secret]) -> Self {
-        let mut texts: Vec<(String, bool)> = Vec::new();
-        for value in values.iter().map(Secret::expose) {
-            let mut add = |text: String, is_base64| {
-                if !text.is_empty() && !texts.iter().any(|(known, _)| *known == text) {
-                    texts.push((text, is_base64));
-                }
-            };
-            add(value.to_owned(), false);
-            if value.len() >= SHORTEST_IN_BODIES {
-                for middle in base64_middles(value.as_bytes()) {
-                    add(middle, true);
-                }
-            }
-        }
         Redactor {
-            needles: texts
-                .iter()
-                .map(|(text, is_base64)| Needle {
-                    pattern: Pattern::new(text, if *is_base64 { Case::Exact } else { Case::Any }),
-                    is_long: text.len() >= SHORTEST_IN_BODIES,
-                    is_base64: *is_base64,
-                })
-                .collect(),
+            known: Arc::new(RwLock::new(Known {
+                values: values.to_vec(),
+                needles: needles(values),
+            })),
         }
+    }
+
+    /// Prepares for one more value.
+    pub fn learn(&self, value: &Secret) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known
+            .values
+            .iter()
+            .all(|one| one.expose() != value.expose())
+        {
+            known.values.push(value.clone());
+            known.needles = needles(&known.values);
+        }
+    }
+
+    fn needles(&self) -> Arc<[Needle]> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&known.needles)
     }
 
     /// Tells whether `text` holds a secret.
@@ -128,7 +136,7 @@ impl Redactor {
     /// Returns where secrets stand, in order, without overlaps.
     fn find(&self, text: &[u8], search: Search) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        for needle in self.needles.iter() {
+        for needle in self.needles().iter() {
             if search == Search::Pages && !needle.is_long {
                 continue;
             }
@@ -150,6 +158,31 @@ impl Redactor {
         }
         apart
     }
+}
+
+fn needles(values: &[Secret]) -> Arc<[Needle]> {
+    let mut texts: Vec<(String, bool)> = Vec::new();
+    for value in values.iter().map(Secret::expose) {
+        let mut add = |text: String, is_base64| {
+            if !text.is_empty() && !texts.iter().any(|(known, _)| *known == text) {
+                texts.push((text, is_base64));
+            }
+        };
+        add(value.to_owned(), false);
+        if value.len() >= SHORTEST_IN_BODIES {
+            for middle in base64_middles(value.as_bytes()) {
+                add(middle, true);
+            }
+        }
+    }
+    texts
+        .iter()
+        .map(|(text, is_base64)| Needle {
+            pattern: Pattern::new(text, if *is_base64 { Case::Exact } else { Case::Any }),
+            is_long: text.len() >= SHORTEST_IN_BODIES,
+            is_base64: *is_base64,
+        })
+        .collect()
 }
 
 /// The part of a value's base64 that does not depend on its neighbours, in both alphabets, for each

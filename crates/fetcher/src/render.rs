@@ -271,7 +271,7 @@ fn fault(what: &str, error: &template::TemplateError) -> RenderError {
 }
 
 /// Puts `path` behind the path of `base`, keeping exactly one slash between them and the query of neither lost.
-fn join(base: &str, path: &str) -> String {
+pub(crate) fn join(base: &str, path: &str) -> String {
     let (base, base_query) = match base.split_once('?') {
         Some((base, query)) => (base, Some(query)),
         None => (base, None),

@@ -35,17 +35,16 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
         let watching = async move { watch(&list, LOOK_AT_LIST, &stop).await };
         context.tasks.spawn("fetcher.allow_list", watching);
     }
-    let engine = Arc::new(Engine::new(
-        config,
-        context.clock.clone(),
-        Some(budgets),
-        instruments,
-    )?);
+    let engine = Arc::new(
+        Engine::new(config, context.clock.clone(), Some(budgets), instruments)?
+            .sharing(bus.clone()),
+    );
     let (previewing, answering) = (engine.clone(), bus.clone());
     let shutdown = context.shutdown.clone();
     let consuming = bus.clone();
     context.tasks.spawn_essential("fetcher.sync", async move {
         let stop = shutdown.clone();
+        let tokens = engine.tokens.clone();
         let handler = move |delivery: Delivery<SyncRequest>| {
             let (engine, bus, stop) = (engine.clone(), bus.clone(), stop.clone());
             async move { handle(&engine, &bus, &stop, delivery).await }
@@ -53,6 +52,7 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
         consuming
             .consume(Consumer::Fetcher, concurrency, shutdown.token(), handler)
             .await;
+        tokens.settle().await;
     });
     let stop = context.shutdown.clone();
     context

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use wire::run_manifest::{RunEnd, RunOutcome};
 use wire::{Json, PageEntry, PageHeaders, Progress, RunManifest, SyncRequest};
 
+use crate::auth::{Shared, Tokens};
 use crate::budget::{Budgets, Denied};
 use crate::config::Config;
 use crate::error::PageError;
@@ -65,6 +66,7 @@ pub trait Outlet: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(crate) http: Arc<Http>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) budgets: Option<Arc<Budgets>>,
@@ -97,15 +99,38 @@ impl Engine {
             config.extra_authorities.as_deref(),
         )?
         .through(config.proxy.clone());
-        let identities = config.identities.clone().into();
+        let http = Arc::new(http);
+        let identities: Arc<[Identity]> = config.identities.clone().into();
+        let tokens = Tokens::new(
+            http.clone(),
+            clock.clone(),
+            identities.clone(),
+            None,
+            config.patience.clone(),
+        );
         Ok(Engine {
-            http: Arc::new(http),
+            http,
+            tokens,
             config,
             clock,
             budgets: budgets.map(Arc::new),
             instruments,
             identities,
         })
+    }
+
+    /// Shares tokens with the other fetchers on `bus`, and keeps rotated refresh tokens on the store's side.
+    #[must_use]
+    pub fn sharing(mut self, bus: bus::Bus) -> Self {
+        let shared = Shared::new(bus, self.identities.clone());
+        self.tokens = Tokens::new(
+            self.http.clone(),
+            self.clock.clone(),
+            self.identities.clone(),
+            Some(shared),
+            self.config.patience.clone(),
+        );
+        self
     }
 
     /// Fetches what `request` asks for and returns how it ended. Never longer than the checkpoint allows, and soon

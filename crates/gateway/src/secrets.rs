@@ -358,6 +358,14 @@ pub(crate) async fn attention(
             }
         }
     }
+    let awaited = connection.auth.consent().map(definition::Name::as_str);
+    if missing.iter().any(|name| Some(name.as_str()) == awaited) {
+        let cure = format!(
+            "authorize it with `tidemark connection authorize {}`",
+            connection.name
+        );
+        return Ok(Some(cure));
+    }
     if !missing.is_empty() {
         let set = missing
             .iter()

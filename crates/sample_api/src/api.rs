@@ -12,6 +12,7 @@ use crate::query::Query;
 use crate::world::World;
 
 /// A request, as the routes see it.
+#[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) method: &'a Method,
     pub(crate) path: &'a str,

@@ -9,6 +9,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 
 use crate::answer::Answer;
+use crate::door::Door;
 use crate::fault::{Book, Fault};
 use crate::ledger::Books;
 use crate::query::Query;
@@ -25,6 +26,7 @@ pub(crate) struct House {
     pub(crate) latency: RwLock<Duration>,
     pub(crate) book: Book,
     pub(crate) books: Books,
+    pub(crate) door: Door,
 }
 
 /// The records as they are now, and the pages already written from them.
@@ -56,6 +58,7 @@ impl House {
             latency: RwLock::new(config.latency),
             book: Book::default(),
             books: Books::new(),
+            door: Door::new(config.seed, &config.secret),
             config,
         }
     }
@@ -95,6 +98,15 @@ impl House {
                     &error.to_string().replace('"', "'"),
                 ),
             },
+            ("DELETE", "/control/tokens") => {
+                self.door.revoke();
+                done()
+            }
+            ("POST", "/control/tokens") => {
+                self.door
+                    .set_life(Duration::from_secs(query.number("life").unwrap_or(3600)));
+                done()
+            }
             ("DELETE", "/control/faults") => {
                 self.book.clear();
                 done()

@@ -2,7 +2,8 @@
 //!
 //! It answers from records made by a seed: version 3 (`api_secret`, numbered pages), version 4
 //! (`X-Kit-Api-Key`, cursors), and the same subscribers behind every other way of paging and
-//! signing in (`/api/…`, `/secured/{basic|bearer|token|header|query}/api/…`). It goes wrong on request
+//! signing in (`/api/…`, `/secured/{basic|bearer|token|header|query}/api/…`, and with tokens
+//! `/oauth/api/…` and `/session/api/…`). It goes wrong on request
 //! ([`Fault`]), knows what it served ([`Ledger`]) and what is true ([`Truth`]).
 //!
 //! | file | holds |
@@ -10,6 +11,7 @@
 //! | `server`, `socket` | listening and answering |
 //! | `house` | what the server keeps, and the control routes |
 //! | `api` | which answer belongs to which path: `v3`, `v4`, `generic` |
+//! | `door` | who may come in with a token: a token server, a login, and what they guard |
 //! | `world`, `random` | the records, and the chance they are made from |
 //! | `listing` | which records a page shows, and how a list is written |
 //! | `answer`, `body`, `encode` | what goes back, and how it travels |
@@ -21,6 +23,7 @@ mod answer;
 mod api;
 mod body;
 mod config;
+mod door;
 mod encode;
 mod fault;
 mod house;
@@ -35,6 +38,7 @@ mod truth;
 mod world;
 
 pub use config::Config;
+pub use door::{CLIENT, LASTING_REFRESH, REFRESH};
 pub use fault::{Fault, UnknownFault};
 pub use ledger::{Ledger, Served};
 pub use server::Server;

@@ -21,6 +21,7 @@ use crate::Config;
 use crate::answer::Answer;
 use crate::api::{self, Asked};
 use crate::body::PageBody;
+use crate::door::{Door, Passed};
 use crate::fault::{Fault, Kind, UnknownFault, twist};
 use crate::house::House;
 use crate::ledger::{Books, Ledger};
@@ -109,6 +110,26 @@ impl Server {
     /// Takes all faults back.
     pub fn clear_faults(&self) {
         self.house.book.clear();
+    }
+
+    /// Makes every access and session token worthless from now on.
+    pub fn revoke_tokens(&self) {
+        self.house.door.revoke();
+    }
+
+    /// Lets access tokens hold for so long from now on.
+    pub fn set_token_life(&self, life: Duration) {
+        self.house.door.set_life(life);
+    }
+
+    /// Returns how many tokens were given, and how often a refresh token was handed in again.
+    pub fn tokens(&self) -> (u64, u64) {
+        self.house.door.counts()
+    }
+
+    /// Returns the assertions that were handed in, in order.
+    pub fn assertions(&self) -> Vec<String> {
+        self.house.door.assertions()
     }
 
     /// Holds every answer back for so long from now on.
@@ -218,6 +239,7 @@ async fn serve(
         .path_and_query()
         .map_or("", http::uri::PathAndQuery::as_str);
     let may_keep = is_plain
+        && !Door::guards(path)
         && head.method == Method::GET
         && api::may_keep(&present.world, path, &head.headers);
     if may_keep && let Some(answer) = present.kept(key) {
@@ -246,12 +268,24 @@ async fn serve(
         headers: &head.headers,
         body: &body,
     };
-    let answer = api::answer(&present.world, &asked, &mut |page| {
+    let mut twists = |page| {
         let kinds = house.book.strike(path, &query, header_faults, page);
         let twist = twist(&kinds);
         striking = Some(kinds);
         twist
-    });
+    };
+    let answer = if Door::guards(path) {
+        match house.door.pass(&asked) {
+            Passed::Answered(answer) => answer,
+            Passed::On(path) => {
+                let path = path.as_str();
+                let behind = Asked { path, ..asked };
+                api::answer(&present.world, &behind, &mut twists)
+            }
+        }
+    } else {
+        api::answer(&present.world, &asked, &mut twists)
+    };
     // What has no pages is page 1 of itself.
     let striking = striking.unwrap_or_else(|| house.book.strike(path, &query, header_faults, 1));
     if may_keep && answer.repeatable && answer.status == StatusCode::OK {

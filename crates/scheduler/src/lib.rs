@@ -6,6 +6,7 @@ mod dispatch;
 mod due;
 mod error;
 mod instruments;
+mod keeper;
 mod reconcile;
 
 use std::future::Future;
@@ -37,6 +38,7 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
     let ready = context.readiness.part("store");
     store.ping().await?;
     ready.set(true);
+    keeper::start(&context, &store, &bus);
     let part = Turns {
         instruments: Instruments::new(&context.meter),
         config,

@@ -9,6 +9,8 @@ mod generated {
 mod json;
 mod vocabulary;
 
+pub mod connection;
+pub mod credential;
 pub mod dead_letter;
 pub mod delivery;
 pub mod header;
@@ -22,6 +24,8 @@ pub mod subject;
 pub mod sync_request;
 pub mod update;
 
+pub use connection::{ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, TestStep};
+pub use credential::{SecretKept, SecretReplaced, SecretsRead, SecretsWanted};
 pub use dead_letter::DeadLetter;
 pub use delivery::Delivery;
 pub use json::Json;

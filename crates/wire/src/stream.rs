@@ -13,6 +13,9 @@ pub const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 /// Key-value bucket of the connections' rate budgets.
 pub const BUDGET_BUCKET: &str = "TIDEMARK_BUDGET";
 
+/// Key-value bucket of access tokens, sealed to the fetchers, and of the locks of those who renew them.
+pub const TOKEN_BUCKET: &str = "TIDEMARK_TOKEN";
+
 /// A stream of Tidemark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
@@ -238,6 +241,35 @@ pub fn budget_key(workspace: &str, connection: &str) -> Result<String, InvalidTo
     Ok(format!("{}.{}", token(workspace)?, token(connection)?))
 }
 
+/// What is kept of a connection's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenCell {
+    /// The access token, sealed.
+    Access,
+    /// Who renews it.
+    Lock,
+    /// That a refresh token was handed in and its successor is not kept yet.
+    Intent,
+}
+
+/// Returns the key of what is kept of a connection's tokens.
+pub fn token_key(
+    workspace: &str,
+    connection: &str,
+    cell: TokenCell,
+) -> Result<String, InvalidToken> {
+    let cell = match cell {
+        TokenCell::Access => "access",
+        TokenCell::Lock => "lock",
+        TokenCell::Intent => "intent",
+    };
+    Ok(format!(
+        "{}.{}.{cell}",
+        token(workspace)?,
+        token(connection)?
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,5 +295,8 @@ mod tests {
     fn a_budget_key_cannot_leave_its_workspace() {
         assert_eq!(budget_key("default", "kit").unwrap(), "default.kit");
         assert!(budget_key("default", "kit.>").is_err());
+        let key = |connection| token_key("default", connection, TokenCell::Lock);
+        assert_eq!(key("kit").unwrap(), "default.kit.lock");
+        assert!(key("kit.>").is_err());
     }
 }

@@ -94,6 +94,26 @@ pub fn preview_evaluate(workspace: &str) -> Result<Subject, InvalidToken> {
     build(&[workspace, "preview", "evaluate"])
 }
 
+/// Where fetchers ask for sealed secrets: `tidemark.v1.{workspace}.secret.wanted`.
+pub fn secrets_wanted(workspace: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "secret", "wanted"])
+}
+
+/// Where fetchers bring a rotated refresh token: `tidemark.v1.{workspace}.secret.replaced`.
+pub fn secret_replaced(workspace: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "secret", "replaced"])
+}
+
+/// Where fetchers are asked to try a connection: `tidemark.v1.{workspace}.connection.test`.
+pub fn connection_test(workspace: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "connection", "test"])
+}
+
+/// Where fetchers are asked to redeem a consent: `tidemark.v1.{workspace}.connection.consent`.
+pub fn connection_consent(workspace: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "connection", "consent"])
+}
+
 /// What to listen to, over all workspaces or within one.
 pub mod filter {
     use super::{Filter, InvalidToken, PREFIX, token};
@@ -155,6 +175,26 @@ pub mod filter {
     /// Every preview that asks for rows.
     pub fn preview_evaluates() -> Filter {
         every("preview.evaluate")
+    }
+
+    /// Every question for sealed secrets.
+    pub fn secrets_wanted() -> Filter {
+        every("secret.wanted")
+    }
+
+    /// Every rotated refresh token.
+    pub fn secrets_replaced() -> Filter {
+        every("secret.replaced")
+    }
+
+    /// Every connection to try.
+    pub fn connection_tests() -> Filter {
+        every("connection.test")
+    }
+
+    /// Every consent to redeem.
+    pub fn connection_consents() -> Filter {
+        every("connection.consent")
     }
 
     /// Everything of one workspace, for deleting it.

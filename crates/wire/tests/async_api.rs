@@ -43,6 +43,15 @@ fn every_channel_is_a_subject_and_every_subject_a_channel() {
             text(subject::preview_evaluate(workspace)),
         ),
     ];
+    spelled.extend([
+        ("secrets_wanted", text(subject::secrets_wanted(workspace))),
+        ("secret_replaced", text(subject::secret_replaced(workspace))),
+        ("connection_test", text(subject::connection_test(workspace))),
+        (
+            "connection_consent",
+            text(subject::connection_consent(workspace)),
+        ),
+    ]);
     spelled.sort();
     let document = document();
     let mut described: Vec<(&str, String)> = document["channels"]

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use wire::message::{self, MALFORMED, TENANT_MISMATCH};
 use wire::{
-    DeadLetter, Delivery, Message, MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch,
-    PreviewFetched, Progress, RunManifest, SyncRequest, Wake,
+    ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, DeadLetter, Delivery, Message,
+    MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch, PreviewFetched, Progress,
+    RunManifest, SecretKept, SecretReplaced, SecretsRead, SecretsWanted, SyncRequest, Wake,
 };
 
 fn examples() -> Vec<(String, Vec<u8>)> {
@@ -58,6 +59,14 @@ fn through_by_name(name: &str, bytes: &[u8]) -> Value {
         _ if name.starts_with("preview_fetch") => through::<PreviewFetch>,
         _ if name.starts_with("preview_evaluated") => through::<PreviewEvaluated>,
         _ if name.starts_with("preview_evaluate") => through::<PreviewEvaluate>,
+        _ if name.starts_with("connection_tested") => through::<ConnectionTested>,
+        _ if name.starts_with("connection_test") => through::<ConnectionTest>,
+        _ if name.starts_with("consent_given") => through::<ConsentGiven>,
+        _ if name.starts_with("consent_redeemed") => through::<ConsentRedeemed>,
+        _ if name.starts_with("secrets_wanted") => through::<SecretsWanted>,
+        _ if name.starts_with("secrets_read") => through::<SecretsRead>,
+        _ if name.starts_with("secret_replaced") => through::<SecretReplaced>,
+        _ if name.starts_with("secret_kept") => through::<SecretKept>,
         _ => panic!("an example of no known message: {name}"),
     };
     read(bytes)
@@ -115,6 +124,14 @@ fn every_message_has_an_example() {
         "preview_fetched",
         "preview_evaluate",
         "preview_evaluated",
+        "connection_test",
+        "connection_tested",
+        "consent_given",
+        "consent_redeemed",
+        "secrets_wanted",
+        "secrets_read",
+        "secret_replaced",
+        "secret_kept",
     ] {
         assert!(names.iter().any(|name| name == message), "{message}");
     }

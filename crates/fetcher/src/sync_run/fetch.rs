@@ -1,5 +1,6 @@
 //! One page: permit, request, answer, judgement; again where that may help.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use url::Url;
 use wire::SyncRequest;
 
 use super::Engine;
+use crate::auth::{Access, Token};
 use crate::budget::Denied;
 use crate::conditions;
 use crate::decode::{self, Unusable};
 use crate::error::PageError;
 use crate::exchange::{describe, error_of};
 use crate::formats;
-use crate::http::{Answer, Failure, Outgoing};
+use crate::http::{Answer, Credentials, Failure, Outgoing};
 use crate::pagination::{Facts, Position};
 use crate::plan::Plan;
 use crate::redact::Redactor;
@@ -81,51 +83,73 @@ impl Engine {
             .template
             .page(position, self.http.guard())
             .map_err(|error| failed(error.into()))?;
-        let credentials = plan
-            .access
-            .credentials(&rendered.url)
-            .map_err(|fault| failed(fault.into()))?;
-        let outgoing = Outgoing {
+        let mut outgoing = Outgoing {
             method: rendered.method,
             url: rendered.url,
             headers: rendered.headers,
             body: rendered.body,
-            credentials,
+            credentials: Credentials::default(),
         };
         let mut tried = 0;
+        let mut refused: Option<Token> = None;
         loop {
             self.permit(request, plan, winding_down).await?;
             tried += 1;
-            requests.fetch_add(1, Ordering::Relaxed);
             let began = Instant::now();
-            let answered = tokio::select! {
-                answered = self.http.send(&request.workspace, &outgoing) => answered,
+            let proof = self.proof(&plan.access, &outgoing.url, refused.as_ref());
+            let proof = tokio::select! {
+                proof = proof => proof,
                 () = self.out_of_grace(winding_down) => return Err(Stop::Interrupted),
             };
-            let told = plan.recorder.as_ref().map(|recorder| {
-                let told = describe(
-                    &plan.redactor,
-                    &outgoing,
-                    answered.as_ref(),
-                    began.elapsed(),
-                );
-                (recorder, told)
-            });
-            let judged = match answered {
-                Ok(answer) => formats::read(answer, &plan.response, self.http.limits().body)
-                    .await
-                    .map_err(|unusable| masked(unusable, &plan.redactor).into())
-                    .and_then(|answer| self.judge(plan, number, answer)),
-                Err(failure) => Err(failure.into()),
+            let judged = match proof {
+                Err(error) => Err(error),
+                Ok((credentials, token)) => {
+                    outgoing.credentials = credentials;
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    let answered = tokio::select! {
+                        answered = self.http.send(&request.workspace, &outgoing) => answered,
+                        () = self.out_of_grace(winding_down) => return Err(Stop::Interrupted),
+                    };
+                    let told = plan.recorder.as_ref().map(|recorder| {
+                        let told = describe(
+                            &plan.redactor,
+                            &outgoing,
+                            answered.as_ref(),
+                            began.elapsed(),
+                        );
+                        (recorder, told)
+                    });
+                    // A token may end before its time: one other is tried, then the credentials are refused.
+                    let is_ended = token.is_some()
+                        && refused.is_none()
+                        && answered
+                            .as_ref()
+                            .is_ok_and(|answer| answer.status == http::StatusCode::UNAUTHORIZED);
+                    let judged = match answered {
+                        Ok(answer) => {
+                            formats::read(answer, &plan.response, self.http.limits().body)
+                                .await
+                                .map_err(|unusable| masked(unusable, &plan.redactor).into())
+                                .and_then(|answer| self.judge(plan, number, answer))
+                        }
+                        Err(failure) => Err(failure.into()),
+                    };
+                    if let Some((recorder, mut told)) = told {
+                        (told.page, told.r#try) = (number, tried);
+                        told.error = judged
+                            .as_ref()
+                            .err()
+                            .map(|error| error_of(&plan.redactor, error, number));
+                        recorder.take_in(told);
+                    }
+                    if is_ended {
+                        tracing::debug!(page = number, "a token was refused, another is asked for");
+                        refused = token;
+                        continue;
+                    }
+                    judged
+                }
             };
-            if let Some((recorder, mut told)) = told {
-                (told.page, told.r#try) = (number, tried);
-                told.error = judged
-                    .as_ref()
-                    .err()
-                    .map(|error| error_of(&plan.redactor, error, number));
-                recorder.take_in(told);
-            }
             let error = match judged {
                 Ok(page) => {
                     self.instruments.request("ok", began.elapsed());
@@ -150,6 +174,20 @@ impl Engine {
             self.instruments.retry(error.class());
             self.wait("retry", wait, winding_down).await?;
         }
+    }
+
+    /// Returns what proves who we are to `url`, with the token where one is needed that is not `refused`.
+    pub(crate) async fn proof(
+        &self,
+        access: &Arc<Access>,
+        url: &Url,
+        refused: Option<&Token>,
+    ) -> Result<(Credentials, Option<Token>), PageError> {
+        if !access.needs_token() {
+            return Ok((access.credentials(url)?, None));
+        }
+        let token = self.tokens.token(access, refused).await?;
+        Ok((access.token_credentials(url, &token)?, Some(token)))
     }
 
     /// Waits for a permit of the connection's budget; without a rate limit there is none to wait for.

@@ -177,10 +177,20 @@ async fn sealed(
     let mut secrets = Vec::new();
     for name in secret_names(connection) {
         let Some(secret) = known.iter().find(|one| one.name == name) else {
-            let text = format!(
-                "the secret `{name}` of connection `{}` has no value yet: run `tidemark secret set {name}`",
-                connection.name.as_str()
-            );
+            let connection_name = connection.name.as_str();
+            let is_consent = connection
+                .auth
+                .consent()
+                .is_some_and(|awaited| awaited.as_str() == name);
+            let text = if is_consent {
+                format!(
+                    "nobody has authorized the connection `{connection_name}` yet: run `tidemark connection authorize {connection_name}`"
+                )
+            } else {
+                format!(
+                    "the secret `{name}` of connection `{connection_name}` has no value yet: run `tidemark secret set {name}`"
+                )
+            };
             return Ok(Err(refused("secret.missing", &text, Some(&text))));
         };
         let mut origins = secret.origins.clone();
