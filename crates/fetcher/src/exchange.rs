@@ -26,8 +26,8 @@ const BODIES: usize = 3;
 /// Headers told of one request or answer.
 const HEADERS: usize = 40;
 
-/// Characters told of a header.
-const HEADER_CHARACTERS: usize = 512;
+/// Characters told of a header; a `Link` holds several addresses.
+const HEADER_CHARACTERS: usize = 2048;
 
 /// Headers of an answer that matter to whoever writes a definition.
 const TELLING: &[&str] = &[

@@ -2,14 +2,17 @@
 //!
 //! The same engine does it, under the same guard, budget and secrets; only its patience is that of a person.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bus::{Ask, Bus, PageBody};
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use serde_json::{Value, json};
 use service::Shutdown;
+use url::Url;
 use wire::message;
 use wire::preview::{DATASET, KIND, MOST_PAGES, PreviewExchange};
 use wire::run_manifest::{RunEnd, RunOutcome};
@@ -18,9 +21,10 @@ use wire::{
 };
 
 use crate::config::Config;
+use crate::detect::{Candidate, Certainty, FirstAnswer, detect};
 use crate::exchange::Recorder;
 use crate::retry::Policy;
-use crate::sync_run::{Engine, Outlet};
+use crate::sync_run::{Engine, Outlet, Unpublished};
 
 /// Fetchers that answer previews are one group: each question goes to one of them.
 const GROUP: &str = "fetcher";
@@ -84,7 +88,7 @@ async fn answer(engine: &Engine, bus: &Bus, stop: &Shutdown, ask: &Ask) -> Bytes
             "preview.late",
             "nobody waits for this preview any more",
         ),
-        Ok(asked) => fetch(engine, bus, stop, asked).await,
+        Ok(asked) => Box::pin(fetch(engine, bus, stop, asked)).await,
         Err(malformed) => {
             let asked = PreviewFetch {
                 workspace: ask.workspace.clone(),
@@ -127,10 +131,11 @@ async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch)
         bus,
         life,
         bytes: AtomicU64::new(0),
+        first: Mutex::default(),
         recorder: Arc::default(),
     };
-    let manifest = match engine.run(&sync, &outlet, stop).await {
-        Ok(manifest) => manifest,
+    let run = match run(engine, &outlet, stop, sync).await {
+        Ok(run) => run,
         Err(unpublished) => {
             tracing::warn!(
                 page = unpublished.page,
@@ -141,6 +146,7 @@ async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch)
         }
     };
     let exchanges = bounded(outlet.recorder.exchanges());
+    let manifest = run.manifest;
     let mut fetched = PreviewFetched {
         manifest: Some(settled(manifest, &exchanges)),
         exchanges,
@@ -148,7 +154,7 @@ async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch)
         identity: asked.identity,
         workspace: asked.workspace,
         draft: asked.draft,
-        detected: None,
+        detected: run.detected.map(Into::into),
     };
     if let Err(error) = bus.keep_draft(&fetched, life).await {
         tracing::warn!(%error, "a draft was not kept; it cannot be evaluated again");
@@ -157,10 +163,73 @@ async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch)
     fetched
 }
 
+/// The end of a draft's fetch, and how its pages seem to follow one another.
+struct Fetched {
+    manifest: RunManifest,
+    detected: Option<Value>,
+}
+
+/// Fetches the pages. With `pagination: auto` the first answer decides how the others are asked for.
+async fn run(
+    engine: &Engine,
+    outlet: &ToDraft<'_>,
+    stop: &Shutdown,
+    sync: SyncRequest,
+) -> Result<Fetched, Unpublished> {
+    let manifest = engine.run(&sync, outlet, stop).await?;
+    let candidates = outlet.detect(&sync);
+    let asked = sync
+        .request
+        .as_ref()
+        .and_then(|request| request.0.get("pagination"));
+    let is_open = asked.is_some_and(|pagination| pagination == "auto");
+    let best = candidates
+        .first()
+        .filter(|best| is_open && best.certainty > Certainty::Possible)
+        .and_then(|best| serde_json::to_value(&best.pagination).ok());
+    let detected = told(&candidates, best.is_some());
+    let Some(best) = best.filter(|_| sync.max_pages > 1) else {
+        return Ok(Fetched { manifest, detected });
+    };
+    let mut sync = sync;
+    if let Some(request) = &mut sync.request {
+        request.0["pagination"] = best;
+    }
+    // Another attempt, so that its pages are not taken for those of the first.
+    sync.attempt += 1;
+    let manifest = engine.run(&sync, outlet, stop).await?;
+    Ok(Fetched { manifest, detected })
+}
+
+/// The likeliest way of paging, and the others; nothing when nothing speaks of pages.
+fn told(candidates: &[Candidate], used: bool) -> Option<Value> {
+    let one = |candidate: &Candidate| {
+        json!({
+            "pagination": candidate.pagination,
+            "certainty": candidate.certainty.as_str(),
+            "reasons": candidate.reasons,
+            "doubts": candidate.doubts,
+        })
+    };
+    let (best, others) = candidates.split_first()?;
+    let mut told = one(best);
+    told["used"] = used.into();
+    told["others"] = others.iter().map(one).collect();
+    Some(told)
+}
+
 fn later(now: Timestamp, life: Duration) -> Timestamp {
     SignedDuration::try_from(life)
         .ok()
         .and_then(|life| now.checked_add(life).ok())
+        .and_then(|at| {
+            at.round(
+                TimestampRound::new()
+                    .smallest(Unit::Second)
+                    .mode(RoundMode::Trunc),
+            )
+            .ok()
+        })
         .unwrap_or(now)
 }
 
@@ -238,7 +307,47 @@ struct ToDraft<'a> {
     bus: &'a Bus,
     life: Duration,
     bytes: AtomicU64,
+    /// The first page that came.
+    first: Mutex<Option<Bytes>>,
     recorder: Arc<Recorder>,
+}
+
+impl ToDraft<'_> {
+    /// How the pages seem to follow one another, from the first answer.
+    fn detect(&self, sync: &SyncRequest) -> Vec<Candidate> {
+        let first = self
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let exchanges = self.recorder.exchanges();
+        let answered = exchanges
+            .iter()
+            .find(|one| one.page == 1 && one.error.is_none());
+        let (Some(first), Some(answered)) = (first, answered) else {
+            return Vec::new();
+        };
+        let (Ok(body), Ok(url)) = (
+            serde_json::from_slice::<Value>(&first),
+            Url::parse(&answered.url),
+        ) else {
+            return Vec::new();
+        };
+        let headers = answered.answer_headers.iter().filter_map(|header| {
+            let name = HeaderName::try_from(header.name.as_str()).ok()?;
+            Some((name, HeaderValue::try_from(header.value.as_str()).ok()?))
+        });
+        let sent = sync
+            .request
+            .as_ref()
+            .and_then(|request| request.0.get("body"));
+        detect(&FirstAnswer {
+            url: &url,
+            sent: sent.filter(|sent| !sent.is_null()),
+            headers: &headers.collect::<HeaderMap>(),
+            body: &body,
+        })
+    }
 }
 
 impl Outlet for ToDraft<'_> {
@@ -250,6 +359,10 @@ impl Outlet for ToDraft<'_> {
         body: PageBody,
     ) -> Result<bus::PublishedPage, String> {
         let length = body.bytes().len() as u64;
+        if headers.page == 1 {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| body.bytes().clone());
+        }
         if self.bytes.fetch_add(length, Ordering::Relaxed) + length > MOST_BYTES {
             return Err(format!(
                 "the pages are more than {} MiB together; preview fewer pages",

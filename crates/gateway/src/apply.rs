@@ -226,13 +226,18 @@ fn view(applied: Applied) -> AppliedView {
 
 /// What is in force already, of what a bundle refers to.
 #[derive(Debug, Default)]
-struct InForce {
+pub(crate) struct InForce {
     connections: HashMap<String, Connection>,
     datasets: HashMap<String, Dataset>,
 }
 
 impl InForce {
-    async fn load(gateway: &Gateway, workspace: &str, bundle: &Bundle) -> Result<Self, Problem> {
+    /// Reads what the bundle refers to.
+    pub(crate) async fn load(
+        gateway: &Gateway,
+        workspace: &str,
+        bundle: &Bundle,
+    ) -> Result<Self, Problem> {
         let mut known = Self::default();
         let mut connections = BTreeSet::new();
         for located in &bundle.definitions {

@@ -24,7 +24,14 @@ pub(crate) async fn measure(
     let method = request.method().clone();
     // The pattern, never the address: names of metrics are no labels.
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let limit = gateway.config().limits.request_timeout;
+    let is_preview = route
+        .as_ref()
+        .is_some_and(|route| route.as_str() == crate::preview::ROUTE);
+    let limit = if is_preview {
+        crate::preview::ANSWER_WITHIN
+    } else {
+        gateway.config().limits.request_timeout
+    };
     let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => too_slow(limit.as_secs()).into_response(),

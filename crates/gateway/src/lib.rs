@@ -22,6 +22,7 @@ mod catalogue;
 mod definitions;
 mod export;
 mod openapi;
+mod preview;
 mod probes;
 mod progress;
 mod runs;

@@ -13,8 +13,8 @@ use crate::definitions::{connections, datasets, metrics};
 use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::{
-    apply, audit, catalogue, export, openapi, probes, progress, runs, secrets, series, sync,
-    tokens, updates,
+    apply, audit, catalogue, export, openapi, preview, probes, progress, runs, secrets, series,
+    sync, tokens, updates,
 };
 
 /// Pages are made of files of this origin and nothing else.
@@ -29,7 +29,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        apply::apply,
+        apply::apply, preview::preview,
         connections::list, connections::get, connections::put, connections::delete,
         datasets::list, datasets::get, datasets::put, datasets::delete,
         metrics::list, metrics::get, metrics::put, metrics::delete,

@@ -22,8 +22,8 @@ use crate::problem::Problem;
 use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
-    apply, audit, catalogue, doorway, export, openapi, probes, progress, runs, secrets, series,
-    sync, tokens, updates,
+    apply, audit, catalogue, doorway, export, openapi, preview, probes, progress, runs, secrets,
+    series, sync, tokens, updates,
 };
 
 /// Everything that handlers share; cheap to clone.
@@ -159,6 +159,7 @@ fn routes() -> Vec<Route> {
     let write = |path, handler| route(Method::POST, path, Some(Editor), handler);
     vec![
         write("/api/v1/apply", post(apply::apply)),
+        write(preview::ROUTE, post(preview::preview)),
         read("/api/v1/connections", Viewer, get(connections::list)),
         read("/api/v1/connections/{name}", Viewer, get(connections::get)),
         route(

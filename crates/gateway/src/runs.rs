@@ -24,6 +24,15 @@ pub(crate) struct WindowView {
     end: String,
 }
 
+impl From<wire::Window> for WindowView {
+    fn from(window: wire::Window) -> Self {
+        Self {
+            start: window.start,
+            end: window.end,
+        }
+    }
+}
+
 impl From<store::Interval> for WindowView {
     fn from(interval: store::Interval) -> Self {
         Self {
@@ -390,7 +399,7 @@ pub(crate) async fn detail(
     found.ok_or_else(|| Problem::not_found("run", id))
 }
 
-fn is_run_id(text: &str) -> bool {
+pub(crate) fn is_run_id(text: &str) -> bool {
     text.strip_prefix("r_").is_some_and(|rest| {
         rest.len() == 20
             && rest

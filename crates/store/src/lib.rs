@@ -107,6 +107,11 @@ impl Store {
     }
 }
 
+/// Returns a new run id, for what is a run in all but the ledger: a draft that is previewed.
+pub fn new_run_id(now: i64) -> String {
+    identity::run(now)
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.database.is_postgres() {

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Call an address once and draft a metric from the answer
     Try(Try),
+    /// Fetch a few pages of a draft metric and show what becomes of them
+    Preview(Preview),
     /// Sync a metric now
     Sync(Sync),
     /// Fetch a past range again
@@ -259,6 +261,27 @@ pub(crate) struct Try {
     pub(crate) header: Vec<String>,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Preview {
+    /// A file with a draft metric, and its connection unless that is applied; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Which metric of the file; without a file, an applied one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Option<String>,
+    /// How many pages to fetch [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) pages: Option<u32>,
+    /// Evaluate the pages of an earlier preview again, without a request
+    #[arg(long, value_name = "ID")]
+    pub(crate) draft: Option<String>,
+    /// JSONata in place of the metric's own
+    #[arg(long, value_name = "JSONATA")]
+    pub(crate) expression: Option<String>,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }

@@ -14,8 +14,8 @@ use crate::local;
 
 /// What a gateway listens on unless told otherwise.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-/// Every answer of the gateway comes well within its own limit of 60 s.
-const TIMEOUT: Duration = Duration::from_secs(90);
+/// Every answer of the gateway comes within its own limit, the longest of which is 90 s for previews.
+const TIMEOUT: Duration = Duration::from_secs(100);
 /// One line of an event stream; updates are far smaller.
 const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 

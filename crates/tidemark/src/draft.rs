@@ -1,7 +1,8 @@
 //! From one answer of an unknown API to a draft: what is in it, what could be a metric, YAML to apply.
 
 mod find;
-mod tree;
+pub(crate) mod select;
+pub(crate) mod tree;
 mod yaml;
 
 use http::HeaderMap;
@@ -26,7 +27,7 @@ pub(crate) struct Answer<'a> {
 pub(crate) fn draft(answer: &Answer<'_>) -> String {
     let findings = Findings::of(answer);
     let mut text = String::new();
-    for line in tree::lines(answer.body) {
+    for line in tree::lines(&findings.profile) {
         push_comment(&mut text, &line);
     }
     push_comment(&mut text, "");

@@ -85,6 +85,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Get(arguments) => commands::definitions::get(&arguments).await,
         Command::Delete(arguments) => commands::definitions::delete(&arguments).await,
         Command::Try(arguments) => commands::trying::run(&arguments).await,
+        Command::Preview(arguments) => commands::preview::run(&arguments).await,
         Command::Sync(arguments) => commands::runs::sync(&arguments).await,
         Command::Backfill(arguments) => commands::runs::backfill(&arguments).await,
         Command::Recompute(arguments) => commands::runs::recompute(&arguments).await,

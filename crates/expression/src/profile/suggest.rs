@@ -437,12 +437,13 @@ fn is_paging(name: &str) -> bool {
     words.contains(&name.as_str()) || name.contains("pages") || name.contains("page_count")
 }
 
+/// The place of the first word that the name holds as a word of its own; behind those, as a part of one.
 fn rank(path: &str, words: &[&str]) -> usize {
     let path = path.to_ascii_lowercase();
-    words
-        .iter()
-        .position(|word| path.contains(word))
-        .unwrap_or(words.len())
+    let whole: Vec<&str> = path.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let as_word = words.iter().position(|word| whole.contains(word));
+    let as_part = || words.iter().position(|word| path.contains(word));
+    as_word.unwrap_or_else(|| words.len() + as_part().unwrap_or(words.len()))
 }
 
 /// Shares and levels are averaged; amounts are summed.

@@ -14,7 +14,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "API-009",
         "operation: idle_connections_make_room_for_those_who_ask",
     ),
-    ("API-026", "not yet: previews"),
+    (
+        "API-026",
+        "the whole house: a_private_address_is_refused_alike_whether_its_port_is_open_or_closed",
+    ),
     (
         "API-027",
         "operation: while_the_store_is_away_requests_are_503_and_the_gateway_stays_ready",

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use definition::{Aggregation, MetricType};
 use fetcher::detect::Candidate;
 use serde_json::Value;
 
-use super::{Answer, Findings};
+use super::{Answer, Findings, select};
 
 /// Query parameters whose names say that their value is a secret.
 const SECRET_PARAMETERS: [&str; 10] = [
@@ -143,42 +144,17 @@ fn write_metric(
     if let Some(paging) = paging {
         writeln!(text, "  pagination: {}", pagination(paging))?;
     }
+    let first = found.suggestions.first();
+    let written = first.and_then(|first| serde_json::to_value(&first.select).ok());
     writeln!(text, "select:")?;
-    match &found.records {
-        Some(records) => {
-            writeln!(text, "  records: {}", path(records))?;
-            match found.values.first().filter(|_| found.unit.is_some()) {
-                Some(value) => writeln!(text, "  value: {}", path(value))?,
-                None => writeln!(text, "  value: {{ count: true }}")?,
-            }
-            if let Some(unit) = &found.unit {
-                writeln!(text, "  unit: {}", path(unit))?;
-            }
-            if let Some((dimension, _)) = found.dimensions.first() {
-                writeln!(
-                    text,
-                    "  dimensions: {{ {}: {} }}",
-                    name_from(dimension, "dimension"),
-                    path(dimension)
-                )?;
-            }
-            match &found.date {
-                Some((date, "iso")) => writeln!(text, "  date: {}", path(date))?,
-                Some((date, format)) => {
-                    writeln!(text, "  date: {{ path: {}, format: {format} }}", path(date))?;
-                }
-                None => {}
-            }
-            if let Some(own) = &found.key {
-                writeln!(text, "  key: {}", path(own))?;
-            }
-        }
-        None => match found.values.first() {
-            Some(value) => writeln!(text, "  value: {}", path(value))?,
-            None => writeln!(text, "  value: {{ count: true }}")?,
-        },
+    for line in written.as_ref().map(select::lines).unwrap_or_default() {
+        writeln!(text, "  {line}")?;
     }
-    if found.date.is_none() {
+    let aggregation = first.map_or(Aggregation::Sum, |first| first.aggregation);
+    if aggregation != Aggregation::Sum {
+        writeln!(text, "aggregation: {}", aggregation.as_str())?;
+    }
+    if first.is_none_or(|first| first.metric_type == MetricType::Levels) {
         writeln!(
             text,
             "type: levels  # no date was found: each sync takes a sample"
@@ -250,12 +226,12 @@ fn title(name: &str) -> String {
 }
 
 /// A text in double quotes: JSON's are YAML's.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
 /// A key, quoted unless it is plain.
-fn key(text: &str) -> String {
+pub(super) fn key(text: &str) -> String {
     let plain = !text.is_empty()
         && text
             .chars()
@@ -268,7 +244,7 @@ fn key(text: &str) -> String {
 }
 
 /// A JSONata path as a YAML value.
-fn path(text: &str) -> String {
+pub(super) fn path(text: &str) -> String {
     let plain = text
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$'));
