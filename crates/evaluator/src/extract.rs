@@ -19,6 +19,9 @@ const PAGES_A_FRAME: usize = 16;
 /// Bytes sent to a worker in one frame, unless a single page is larger.
 const BYTES_A_FRAME: usize = 4 * 1024 * 1024;
 
+/// Rows that there is room for from the start, over all tasks: most runs have fewer, and nothing is moved.
+const ROWS_AT_FIRST: usize = 100_000;
+
 /// What one task got out of all pages.
 #[derive(Debug, Default)]
 pub(crate) struct Extracted {
@@ -35,6 +38,14 @@ pub(crate) struct Extracted {
 }
 
 impl Extracted {
+    /// Has room for so many rows.
+    fn with(rows: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(rows),
+            ..Self::default()
+        }
+    }
+
     fn take_in(&mut self, result: TaskResult) {
         self.rejected_count += result.rejected_count;
         let room = REJECTED_SAMPLES_KEPT.saturating_sub(self.rejected.len());
@@ -97,7 +108,9 @@ impl Extraction<'_> {
     }
 
     async fn together(&self, tasks: &[Task]) -> Result<Vec<Extracted>, Error> {
-        let mut extracted: Vec<Extracted> = tasks.iter().map(|_| Extracted::default()).collect();
+        let records = usize::try_from(self.manifest.records).unwrap_or(0);
+        let room = records.min(ROWS_AT_FIRST / tasks.len().max(1));
+        let mut extracted: Vec<Extracted> = tasks.iter().map(|_| Extracted::with(room)).collect();
         if tasks.is_empty() {
             return Ok(extracted);
         }

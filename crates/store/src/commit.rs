@@ -7,6 +7,7 @@ use crate::Store;
 use crate::cells::{Series, merge, series, write};
 use crate::database::{Tx, values};
 use crate::error::{Error, Result};
+use crate::packed::packed_cells;
 use crate::points::{self, Cell, CellChange, Coverage, next_version};
 use crate::runs::{
     self, Interval, MetricOutcome, Outcome, REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunEnd,
@@ -147,7 +148,7 @@ impl Commit {
     /// Reads a metric's cells that start in `[from, to)`, by start and series.
     pub async fn cells(&mut self, metric: &str, from: i64, to: i64) -> Result<Vec<Cell>> {
         let held = held(&mut self.held, metric)?;
-        let cells = points::packed_cells(&mut self.tx, held.id, from, to).await?;
+        let cells = packed_cells(&mut self.tx, held.id, from, to).await?;
         if cells.is_empty() {
             return Ok(Vec::new());
         }
@@ -183,9 +184,7 @@ impl Commit {
         let held = held(&mut self.held, metric)?;
         let mut old: BTreeMap<(i64, i64), Point> = BTreeMap::new();
         for interval in &intervals {
-            for cell in
-                points::packed_cells(&mut self.tx, held.id, interval.start, interval.end).await?
-            {
+            for cell in packed_cells(&mut self.tx, held.id, interval.start, interval.end).await? {
                 old.insert((cell.point.start, cell.series), cell.point);
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Statements are written once, with `$1` placeholders. Three marks cover what the databases spell
 //! differently: `§lock` (PostgreSQL: `FOR UPDATE`; SQLite: nothing, its writer is alone),
-//! `§in($2)` (membership in a bound list) and `§now` (the store's clock in unix milliseconds).
+//! `§in($2)` (membership in a bound list), `§hex(name)` (bytes as text) and `§now` (the store's clock in unix
+//! milliseconds).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -362,7 +363,6 @@ impl Row {
     column!(int_or_null, Option<i64>);
     column!(text, String);
     column!(text_or_null, Option<String>);
-    column!(bytes, Vec<u8>);
 
     /// Reads a 0 or 1.
     pub(crate) fn is(&self, at: usize) -> Result<bool> {
@@ -398,7 +398,7 @@ fn placeholders(first: Option<usize>, width: usize, rows: usize) -> String {
     text
 }
 
-/// Resolves the marks `§lock`, `§now` and `§in($n)`.
+/// Resolves the marks `§lock`, `§now`, `§hex(name)` and `§in($n)`.
 fn render(sql: Cow<'static, str>, dialect: Dialect) -> SqlStr {
     if !sql.contains('§') {
         return match sql {
@@ -423,6 +423,15 @@ fn render(sql: Cow<'static, str>, dialect: Dialect) -> SqlStr {
             } else {
                 SQLITE_NOW
             });
+            rest = after;
+        } else if let Some((bytes, after)) = after
+            .strip_prefix("hex(")
+            .and_then(|after| after.split_once(')'))
+        {
+            let _ = match dialect {
+                Dialect::Sqlite => write!(text, "hex({bytes})"),
+                Dialect::Postgres => write!(text, "encode({bytes}, 'hex')"),
+            };
             rest = after;
         } else if let Some((list, after)) = after
             .strip_prefix("in(")

@@ -14,6 +14,7 @@ mod identity;
 mod ledger;
 mod migrate;
 mod outbox;
+mod packed;
 mod points;
 mod postgres;
 mod reading;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::Store;
 use crate::database::{Row, Tx, values};
 use crate::error::{Error, Result};
+use crate::packed::packed_cells;
 use crate::runs::Outcome;
 use crate::workspaces::{EPOCH_SETTING, Entry, audit, epoch};
 
@@ -258,41 +259,9 @@ impl Store {
     }
 }
 
-/// A point with the number of its series.
-pub(crate) struct PackedCell {
-    pub(crate) series: i64,
-    pub(crate) point: Point,
-}
-
 /// The version after `version` in an epoch: versions only grow.
 pub(crate) fn next_version(version: i64, epoch: i64) -> i64 {
     version.max(epoch * EPOCH_STEP) + 1
-}
-
-/// Reads the cells of a metric that start in `[from, to)`, by start.
-pub(crate) async fn packed_cells(
-    tx: &mut Tx,
-    metric: i64,
-    from: i64,
-    to: i64,
-) -> Result<Vec<PackedCell>> {
-    let sql = "SELECT series_id, start_at, partial, state FROM cells \
-               WHERE metric_id = $1 AND start_at >= $2 AND start_at < $3 ORDER BY start_at, series_id";
-    let rows = tx
-        .rows("read cells", sql, values![metric, from, to])
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(PackedCell {
-                series: row.int(0)?,
-                point: Point {
-                    start: row.int(1)?,
-                    partial: row.is(2)?,
-                    state: row.bytes(3)?,
-                },
-            })
-        })
-        .collect()
 }
 
 /// Reads the keys of a metric's series.
