@@ -124,7 +124,8 @@ impl Extraction<'_> {
         let by_page = tasks.iter().any(|task| !task.whole_run);
         let mut reader = read_pages::Reader::new(self.bus, self.manifest);
         let mut held: Option<EvaluationError> = None;
-        let mut batch = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME).await?;
+        let first = Box::pin(reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME));
+        let mut batch = first.await?;
         while let Some(fetched) = batch {
             let pages: Vec<Page<'_>> = fetched.iter().map(FetchedPage::page).collect();
             // The next pages are read while the worker thinks about these.
@@ -141,7 +142,7 @@ impl Extraction<'_> {
                 }
                 Ok::<_, Error>(())
             };
-            let reading = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME);
+            let reading = Box::pin(reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME));
             ((), batch) = tokio::try_join!(evaluating, reading)?;
         }
         if whole_run {
