@@ -31,6 +31,9 @@ pub struct Config {
     /// The longest wait (for a retry or a budget) that is waited in hand. Longer ones wait in the ledger; the broker
     /// must hear of a page before its patience (120 s) ends.
     pub longest_wait: Duration,
+    /// The longest wait for a budget, or for a pause before a run's first request, that is waited in hand: whoever
+    /// waits here holds a place that others could use.
+    pub longest_budget_wait: Duration,
     /// How long requests in hand may go on once shutdown is asked for; the rest of the drain is for publishing.
     pub grace: Duration,
     /// Previews at the same time; a person waits for each.
@@ -55,6 +58,7 @@ impl Default for Config {
             concurrency: 16,
             checkpoint_after: Duration::from_mins(5),
             longest_wait: Duration::from_secs(45),
+            longest_budget_wait: Duration::from_secs(5),
             grace: Duration::from_secs(10),
             previews: 4,
             draft_life: wire::preview::LIFE,

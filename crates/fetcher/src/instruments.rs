@@ -42,7 +42,7 @@ impl Instruments {
             waits: meter
                 .f64_histogram("tidemark.fetcher.wait")
                 .with_unit("s")
-                .with_description("Waits before a request, by reason (retry, budget)")
+                .with_description("Waits before a request, by reason (retry, budget, pause)")
                 .build(),
             duration: meter
                 .f64_histogram("tidemark.fetcher.request.duration")
@@ -74,7 +74,7 @@ impl Instruments {
         self.bytes.add(wire_bytes, &[]);
     }
 
-    /// Counts a wait for `reason` (`retry` or `budget`).
+    /// Counts a wait for `reason` (`retry`, `budget` or `pause`).
     pub fn wait(&self, reason: &'static str, waited: Duration) {
         self.waits
             .record(waited.as_secs_f64(), &[KeyValue::new("reason", reason)]);

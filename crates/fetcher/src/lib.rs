@@ -21,6 +21,7 @@ pub mod redact;
 pub mod render;
 pub mod retry;
 pub mod serve;
+pub mod stated_limit;
 pub mod sync_run;
 
 pub use config::Config;

@@ -5,6 +5,7 @@
 
 mod fetch;
 mod manifest;
+mod slots;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,12 +30,10 @@ use crate::instruments::Instruments;
 use crate::pagination::{Facts, PaginationFault, Position, Step, Walk};
 use crate::plan::Plan;
 use manifest::{blank, fail, hand_back, stated};
+use slots::Slots;
 
 /// Pages that may wait for NATS while the next ones are fetched; each may be large.
 const PUBLISH_AHEAD: usize = 8;
-
-/// A lease of slots lasts three times as long.
-const RENEW_EVERY: Duration = Duration::from_mins(1);
 
 /// Progress is for people: more often than this nobody reads it.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
@@ -157,7 +156,7 @@ impl Engine {
                 return Ok(self.ended(manifest));
             }
         };
-        let slots = match self.slots(request, &plan, stop).await {
+        let slots = match Slots::lease(self, request, &plan, stop).await {
             Ok(slots) => slots,
             Err(denied) => {
                 Self::denied(&mut manifest, denied, request, &plan);
@@ -167,90 +166,12 @@ impl Engine {
         // Large enough that moving it about costs more than one allocation a run.
         let run = Run::new(self, request, &plan, outlet, manifest, slots);
         let outcome = Box::pin(run.go(stop)).await;
-        if let (Some(budgets), Some(limit)) = (&self.budgets, &plan.rate_limit)
-            && limit.concurrency.is_some()
-        {
-            budgets
-                .release(
-                    &request.workspace,
-                    &plan.connection,
-                    limit,
-                    &holder(request),
-                )
-                .await;
-        }
         outcome.map(|manifest| self.ended(manifest))
     }
 
     fn ended(&self, mut manifest: RunManifest) -> RunManifest {
         manifest.ended_at = self.clock.now().to_string();
         manifest
-    }
-
-    /// How many requests at a time: the connection's concurrency is leased over all replicas.
-    async fn slots(
-        &self,
-        request: &SyncRequest,
-        plan: &Plan,
-        stop: &Shutdown,
-    ) -> Result<usize, Denied> {
-        let Some(limit) = &plan.rate_limit else {
-            return Ok(plan.concurrency as usize);
-        };
-        let Some(budgets) = &self.budgets else {
-            return Err(Denied::Unreachable(
-                "this fetcher has no connection to NATS KV".to_owned(),
-            ));
-        };
-        if limit.concurrency.is_none() {
-            return Ok(plan.concurrency as usize);
-        }
-        let patience = Instant::now() + self.config.longest_wait;
-        loop {
-            let wanted = plan.concurrency;
-            match budgets
-                .lease(
-                    &request.workspace,
-                    &plan.connection,
-                    limit,
-                    &holder(request),
-                    wanted,
-                )
-                .await
-            {
-                Ok(0) | Err(Denied::Spent(_)) => {
-                    let pause = Duration::from_secs(1);
-                    if Instant::now() + pause > patience || stop.is_requested() {
-                        return Err(Denied::Spent(Duration::from_secs(5)));
-                    }
-                    tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.requested() => {} }
-                }
-                Ok(slots) => return Ok(slots as usize),
-                Err(denied) => return Err(denied),
-            }
-        }
-    }
-
-    /// Keeps the slots of a long run.
-    async fn renew(&self, request: &SyncRequest, plan: &Plan, slots: usize) {
-        let (Some(budgets), Some(limit)) = (&self.budgets, &plan.rate_limit) else {
-            return;
-        };
-        if limit.concurrency.is_some() {
-            let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-            let renewed = budgets
-                .lease(
-                    &request.workspace,
-                    &plan.connection,
-                    limit,
-                    &holder(request),
-                    slots,
-                )
-                .await;
-            if let Err(error) = renewed {
-                tracing::debug!(%error, "a lease could not be renewed");
-            }
-        }
     }
 
     /// A run that may not send anything: it goes on later, from where it is.
@@ -271,11 +192,6 @@ impl Engine {
     }
 }
 
-/// Who holds a lease: one attempt at a run.
-pub(crate) fn holder(request: &SyncRequest) -> String {
-    format!("{}.{}", request.run, request.attempt)
-}
-
 /// A run under way.
 struct Run<'a, O> {
     engine: &'a Engine,
@@ -283,7 +199,7 @@ struct Run<'a, O> {
     plan: &'a Plan,
     outlet: &'a O,
     manifest: RunManifest,
-    slots: usize,
+    slots: Slots<'a>,
     walk: Walk,
     todo: VecDeque<(u32, Position)>,
     end: Option<RunEnd>,
@@ -299,7 +215,7 @@ impl<'a, O: Outlet> Run<'a, O> {
         plan: &'a Plan,
         outlet: &'a O,
         mut manifest: RunManifest,
-        slots: usize,
+        slots: Slots<'a>,
     ) -> Self {
         let resumed = request.resume.as_ref().and_then(|resume| {
             let next = &resume.next.as_ref()?.0;
@@ -320,7 +236,7 @@ impl<'a, O: Outlet> Run<'a, O> {
             plan,
             outlet,
             manifest,
-            slots: slots.max(1),
+            slots,
             walk,
             todo: todo.into(),
             end: None,
@@ -331,18 +247,27 @@ impl<'a, O: Outlet> Run<'a, O> {
     }
 
     async fn go(mut self, stop: &Shutdown) -> Result<RunManifest, Unpublished> {
+        let fetched = self.fetch(stop).await;
+        self.slots.release().await;
+        fetched.map(|()| self.finish())
+    }
+
+    async fn fetch(&mut self, stop: &Shutdown) -> Result<(), Unpublished> {
         let (engine, request, plan, outlet) = (self.engine, self.request, self.plan, self.outlet);
         // Told to requests in hand: no more tries, finish soon.
         let winding_down = CancellationToken::new();
         let _wind_down_on_drop = winding_down.clone().drop_guard();
         let checkpoint_at = Instant::now() + engine.config.checkpoint_after;
-        let mut renew_at = Instant::now() + RENEW_EVERY;
+        let mut look_at = Instant::now() + slots::LOOK_EVERY;
         let requests = std::sync::atomic::AtomicU32::new(0);
         let mut fetching = FuturesUnordered::new();
         let mut publishing = FuturesUnordered::new();
         loop {
             let mut starting = !winding_down.is_cancelled() && self.end.is_none();
-            while starting && fetching.len() < self.slots && publishing.len() < PUBLISH_AHEAD {
+            while starting
+                && fetching.len() < self.slots.at_once()
+                && publishing.len() < PUBLISH_AHEAD
+            {
                 match self.todo.pop_front() {
                     Some((number, position)) => {
                         fetching.push(engine.page(
@@ -390,9 +315,12 @@ impl<'a, O: Outlet> Run<'a, O> {
                     self.kept(entry, kept, wire_bytes).await;
                 }
                 () = stop.requested(), if !winding_down.is_cancelled() => winding_down.cancel(),
-                () = tokio::time::sleep_until(renew_at) => {
-                    engine.renew(request, plan, self.slots).await;
-                    renew_at = Instant::now() + RENEW_EVERY;
+                () = tokio::time::sleep_until(look_at), if self.slots.are_shared() => {
+                    if !self.slots.look_after(fetching.len()).await {
+                        self.handed_back = self.handed_back.max(Some(slots::LOOK_EVERY));
+                        winding_down.cancel();
+                    }
+                    look_at = Instant::now() + slots::LOOK_EVERY;
                 }
                 () = tokio::time::sleep_until(checkpoint_at), if !winding_down.is_cancelled() => winding_down.cancel(),
             }
@@ -407,7 +335,7 @@ impl<'a, O: Outlet> Run<'a, O> {
             (None, None) => "waiting",
         })
         .await;
-        Ok(self.finish())
+        Ok(())
     }
 
     /// Decides what follows a page and returns what is to be published of it.

@@ -9,6 +9,7 @@ mod generated {
 mod json;
 mod vocabulary;
 
+pub mod budget;
 pub mod connection;
 pub mod credential;
 pub mod dead_letter;
@@ -24,6 +25,7 @@ pub mod subject;
 pub mod sync_request;
 pub mod update;
 
+pub use budget::Budget;
 pub use connection::{ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, TestStep};
 pub use credential::{SecretKept, SecretReplaced, SecretsRead, SecretsWanted};
 pub use dead_letter::DeadLetter;

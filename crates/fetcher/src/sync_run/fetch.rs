@@ -26,6 +26,7 @@ use crate::pagination::{Facts, Position};
 use crate::plan::Plan;
 use crate::redact::Redactor;
 use crate::retry::{Next, retry_after};
+use crate::stated_limit;
 
 /// A page that was fetched and judged usable.
 pub(super) struct Fetched {
@@ -93,6 +94,8 @@ impl Engine {
         let mut tried = 0;
         let mut refused: Option<Token> = None;
         loop {
+            let is_new = requests.load(Ordering::Relaxed) == 0;
+            self.unpaused(request, plan, is_new, winding_down).await?;
             self.permit(request, plan, winding_down).await?;
             tried += 1;
             let began = Instant::now();
@@ -125,6 +128,9 @@ impl Engine {
                         && answered
                             .as_ref()
                             .is_ok_and(|answer| answer.status == http::StatusCode::UNAUTHORIZED);
+                    if let Ok(answer) = &answered {
+                        self.heed(request, plan, answer).await;
+                    }
                     let judged = match answered {
                         Ok(answer) => {
                             formats::read(answer, &plan.response, self.http.limits().body)
@@ -172,7 +178,8 @@ impl Engine {
                 Next::Wait(wait) => wait,
             };
             self.instruments.retry(error.class());
-            self.wait("retry", wait, winding_down).await?;
+            self.wait("retry", wait, self.config.longest_wait, winding_down)
+                .await?;
         }
     }
 
@@ -188,6 +195,50 @@ impl Engine {
         }
         let token = self.tokens.token(access, refused).await?;
         Ok((access.token_credentials(url, &token)?, Some(token)))
+    }
+
+    /// Tells all fetchers when an answer asks to be left alone.
+    async fn heed(&self, request: &SyncRequest, plan: &Plan, answer: &Answer) {
+        let Some(budgets) = &self.budgets else { return };
+        let Some(pause) = stated_limit::pause(answer.status, &answer.headers, self.clock.now())
+        else {
+            return;
+        };
+        let limit = plan.rate_limit.as_ref();
+        budgets
+            .pause(&request.workspace, &plan.connection, limit, &pause)
+            .await;
+    }
+
+    /// Waits until the connection is not paused any more. A run that has not begun waits in the ledger instead,
+    /// so that it holds nobody up here.
+    async fn unpaused(
+        &self,
+        request: &SyncRequest,
+        plan: &Plan,
+        is_new: bool,
+        winding_down: &CancellationToken,
+    ) -> Result<(), Stop> {
+        let Some(budgets) = &self.budgets else {
+            return Ok(());
+        };
+        let longest = if is_new {
+            self.config.longest_budget_wait
+        } else {
+            self.config.longest_wait
+        };
+        while let Some(wait) = budgets
+            .paused_for(&request.workspace, &plan.connection)
+            .await
+        {
+            if winding_down.is_cancelled() {
+                return Err(Stop::Interrupted);
+            }
+            let jitter = Duration::from_millis(rand::random_range(0..=100));
+            self.wait("pause", wait + jitter, longest, winding_down)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Waits for a permit of the connection's budget; without a rate limit there is none to wait for.
@@ -218,7 +269,9 @@ impl Engine {
                 Ok(()) => return Ok(()),
                 Err(Denied::Spent(wait)) => {
                     let jitter = Duration::from_millis(rand::random_range(0..=50));
-                    self.wait("budget", wait + jitter, winding_down).await?;
+                    let longest = self.config.longest_budget_wait;
+                    self.wait("budget", wait + jitter, longest, winding_down)
+                        .await?;
                 }
                 Err(Denied::Unreachable(reason)) => {
                     trouble += 1;
@@ -229,7 +282,8 @@ impl Engine {
                         );
                         return Err(Stop::HandBack(Duration::from_secs(10)));
                     }
-                    self.wait("budget", Duration::from_secs(1), winding_down)
+                    let pause = Duration::from_secs(1);
+                    self.wait("budget", pause, self.config.longest_wait, winding_down)
                         .await?;
                 }
             }
@@ -240,9 +294,10 @@ impl Engine {
         &self,
         reason: &'static str,
         wait: Duration,
+        longest: Duration,
         winding_down: &CancellationToken,
     ) -> Result<(), Stop> {
-        if wait > self.config.longest_wait {
+        if wait > longest {
             return Err(Stop::HandBack(wait));
         }
         self.instruments.wait(reason, wait);
