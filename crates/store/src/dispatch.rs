@@ -9,26 +9,55 @@ use crate::runs::{self, Evaluation, Run};
 
 /// Waiting runs in the order in which they may go.
 ///
-/// `place` counts the runs of a connection, `turn` those of a workspace, both behind what is in
-/// flight already; taking low turns first is the round robin. A run waits while an older open run of
-/// the same dataset and window is not through.
+/// `nth` counts the runs of a dataset, `line` those of a connection's present or past (backfills), `place` those
+/// of a connection and `turn` those of a workspace, each behind what is in flight already; taking low numbers first
+/// is the round robin. So no dataset holds up its neighbours, and of a connection's places backfills get about a
+/// quarter while others wait and never more than `$5`. A run waits while an older open run of the same dataset and
+/// window is not through.
 const DISPATCHABLE: &str = "WITH flying AS ( \
-        SELECT workspace, connection, COUNT(*) AS n FROM runs WHERE state = 'dispatched' \
-        GROUP BY workspace, connection), \
-    busy AS (SELECT workspace, SUM(n) AS n FROM flying GROUP BY workspace), \
-    placed AS ( \
-        SELECT r.id, r.workspace, r.connection, r.priority, COALESCE(f.n, 0) + ROW_NUMBER() OVER ( \
-            PARTITION BY r.workspace, r.connection ORDER BY r.priority, r.id) AS place \
-        FROM runs r LEFT JOIN flying f ON f.workspace = r.workspace AND f.connection = r.connection \
-        WHERE r.state = 'waiting' AND r.not_before <= $1 AND NOT EXISTS ( \
+        SELECT workspace, connection, dataset, CASE WHEN priority = 3 THEN 1 ELSE 0 END AS past, COUNT(*) AS n \
+        FROM runs WHERE state = 'dispatched' \
+        GROUP BY workspace, connection, dataset, CASE WHEN priority = 3 THEN 1 ELSE 0 END), \
+    of_dataset AS ( \
+        SELECT workspace, dataset, CAST(SUM(n) AS BIGINT) AS n FROM flying GROUP BY workspace, dataset), \
+    of_line AS ( \
+        SELECT workspace, connection, past, CAST(SUM(n) AS BIGINT) AS n FROM flying \
+        GROUP BY workspace, connection, past), \
+    of_connection AS ( \
+        SELECT workspace, connection, CAST(SUM(n) AS BIGINT) AS n FROM flying GROUP BY workspace, connection), \
+    of_workspace AS (SELECT workspace, CAST(SUM(n) AS BIGINT) AS n FROM flying GROUP BY workspace), \
+    ready AS ( \
+        SELECT r.id, r.workspace, r.connection, r.dataset, r.priority, \
+        CASE WHEN r.priority = 0 THEN 0 ELSE 1 END AS later, CASE WHEN r.priority = 3 THEN 1 ELSE 0 END AS past \
+        FROM runs r WHERE r.state = 'waiting' AND r.not_before <= $1 AND NOT EXISTS ( \
             SELECT 1 FROM runs o WHERE o.workspace = r.workspace AND o.dataset = r.dataset \
             AND o.window_token = r.window_token AND o.state IN ('waiting', 'dispatched', 'fetched') \
             AND o.id <> r.id AND (o.state <> 'waiting' OR o.id < r.id))), \
+    counted AS ( \
+        SELECT r.id, r.workspace, r.connection, r.priority, r.later, r.past, COALESCE(d.n, 0) + ROW_NUMBER() OVER ( \
+            PARTITION BY r.workspace, r.dataset ORDER BY r.priority, r.id) AS nth \
+        FROM ready r LEFT JOIN of_dataset d ON d.workspace = r.workspace AND d.dataset = r.dataset), \
+    lined AS ( \
+        SELECT c.id, c.workspace, c.connection, c.priority, c.later, c.past, COALESCE(l.n, 0) + ROW_NUMBER() OVER ( \
+            PARTITION BY c.workspace, c.connection, c.past ORDER BY c.later, c.nth, c.priority, c.id) AS line \
+        FROM counted c LEFT JOIN of_line l \
+        ON l.workspace = c.workspace AND l.connection = c.connection AND l.past = c.past), \
+    placed AS ( \
+        SELECT l.id, l.workspace, l.priority, l.later, COALESCE(f.n, 0) + ROW_NUMBER() OVER ( \
+            PARTITION BY l.workspace, l.connection ORDER BY l.later, l.line * (1 + 2 * l.past), l.priority, l.id) \
+            AS place \
+        FROM lined l LEFT JOIN of_connection f ON f.workspace = l.workspace AND f.connection = l.connection \
+        WHERE l.past = 0 OR l.line <= $5), \
     turned AS ( \
         SELECT p.id, p.workspace, COALESCE(b.n, 0) + ROW_NUMBER() OVER ( \
-            PARTITION BY p.workspace ORDER BY p.priority, p.place, p.id) AS turn \
-        FROM placed p LEFT JOIN busy b ON b.workspace = p.workspace WHERE p.place <= $2) \
+            PARTITION BY p.workspace ORDER BY p.later, p.place, p.priority, p.id) AS turn \
+        FROM placed p LEFT JOIN of_workspace b ON b.workspace = p.workspace WHERE p.place <= $2) \
     SELECT id FROM turned WHERE turn <= $3 ORDER BY turn, workspace LIMIT $4";
+
+/// Of a connection's places, so many stay free of backfills: people and schedules need not wait for the past.
+fn most_past(per_connection: u32) -> u32 {
+    per_connection.saturating_sub(per_connection / 4).max(1)
+}
 
 impl Store {
     /// Lists waiting runs that may go now: round robin over workspaces, never more in flight than
@@ -210,7 +239,13 @@ async fn dispatchable(
     per_workspace: u32,
     per_connection: u32,
 ) -> Result<Vec<String>> {
-    let values = values![now, per_connection, per_workspace, limit];
+    let values = values![
+        now,
+        per_connection,
+        per_workspace,
+        limit,
+        most_past(per_connection)
+    ];
     let rows = tx
         .rows("list dispatchable runs", DISPATCHABLE, values)
         .await?;

@@ -19,6 +19,8 @@ on_both!(
     an_unknown_dataset_opens_nothing,
     workspaces_take_turns,
     caps_count_what_is_in_flight,
+    a_greedy_dataset_holds_up_nobody,
+    the_past_neither_starves_nor_is_starved,
     two_runs_of_one_window_are_never_in_flight_together,
     a_claim_hands_each_run_to_one_caller,
     a_dispatch_is_marked_once,
@@ -349,6 +351,77 @@ async fn caps_count_what_is_in_flight(store: &Store) {
         "the workspace has seven"
     );
     assert_eq!(store.claim(10, 100, 9, 100).await.unwrap().len(), 2);
+}
+
+async fn a_greedy_dataset_holds_up_nobody(store: &Store) {
+    let greedy = metrics(store, &["one"]).await;
+    for day in 0..20 {
+        let window = Some(days(day, day + 1));
+        open_window(store, &greedy, 1, RunKind::Scheduled, window).await;
+    }
+    let mut modest = Vec::new();
+    for name in ["two", "three"] {
+        let applied = apply(store, &[metric(name, "api", name)]).await;
+        let dataset = applied[0].dataset.clone().unwrap();
+        open(store, &dataset, 1, RunKind::Scheduled).await;
+        modest.push(dataset);
+    }
+    let claimed = store.claim(10, 100, 100, 4).await.unwrap();
+    let datasets: Vec<&String> = claimed.iter().map(|run| &run.dataset).collect();
+    assert_eq!(claimed.len(), 4);
+    assert!(
+        modest.iter().all(|dataset| datasets.contains(&dataset)),
+        "{datasets:?}"
+    );
+    // What is in flight counts: the next place goes to whoever has none.
+    store.release(WS, &claimed[3].id, 10, None).await.unwrap();
+    let applied = apply(store, &[metric("four", "api", "four")]).await;
+    let fourth = applied[0].dataset.clone().unwrap();
+    open(store, &fourth, 1, RunKind::Scheduled).await;
+    let next = store.claim(10, 100, 100, 4).await.unwrap();
+    assert_eq!(next.len(), 1);
+    assert_eq!(next[0].dataset, fourth);
+}
+
+async fn the_past_neither_starves_nor_is_starved(store: &Store) {
+    let dataset = metrics(store, &["one"]).await;
+    for day in 0..20 {
+        let window = Some(days(day, day + 1));
+        open_window(store, &dataset, 1, RunKind::Backfill, window).await;
+    }
+    for number in 0..20 {
+        let name = format!("m{number}");
+        let applied = apply(store, &[metric(&name, "api", &name)]).await;
+        let dataset = applied[0].dataset.clone().unwrap();
+        open(store, &dataset, 1, RunKind::Scheduled).await;
+    }
+    let past = |runs: &[store::Run]| {
+        let past = runs.iter().filter(|run| run.kind == RunKind::Backfill);
+        past.count()
+    };
+    let claimed = store.claim(10, 100, 100, 8).await.unwrap();
+    assert_eq!(
+        (claimed.len(), past(&claimed)),
+        (8, 2),
+        "a quarter is for the past"
+    );
+    // Whatever comes back one by one keeps the share.
+    for run in claimed.iter().filter(|run| run.kind == RunKind::Backfill) {
+        store
+            .fail_run(WS, &run.id, &RunEnd::default())
+            .await
+            .unwrap();
+        let next = store.claim(10, 100, 100, 8).await.unwrap();
+        assert_eq!((next.len(), past(&next)), (1, 1));
+    }
+    for run in claimed.iter().filter(|run| run.kind == RunKind::Scheduled) {
+        store
+            .fail_run(WS, &run.id, &RunEnd::default())
+            .await
+            .unwrap();
+    }
+    let rest = store.claim(10, 1_000, 1_000, 1_000).await.unwrap();
+    assert!(rest.len() > 20, "{}", rest.len());
 }
 
 async fn two_runs_of_one_window_are_never_in_flight_together(store: &Store) {
