@@ -11,6 +11,7 @@ mod router;
 
 mod auth;
 mod body;
+mod budget;
 mod cursor;
 mod idempotency;
 mod parameters;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use store::MetricState;
 use utoipa::ToSchema;
 
+use crate::budget::{self, BudgetView};
 use crate::definitions::json_or_text;
 use crate::problem::Problem;
 use crate::router::Gateway;
@@ -38,6 +39,9 @@ pub(crate) struct StateView {
     /// Connections: the secrets it needs that are not set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<String>,
+    /// Connections: what it may send and has sent, and whether the API asked to be left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetView>,
     /// Datasets: the metrics that read it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     metrics: Vec<String>,
@@ -91,6 +95,7 @@ pub(crate) async fn of_connection(
     Ok(StateView {
         needs_attention,
         secrets,
+        budget: budget::of(gateway, workspace, connection).await,
         ..StateView::default()
     })
 }

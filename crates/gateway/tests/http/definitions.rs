@@ -1,9 +1,9 @@
 //! Definitions, secrets, tokens and the audit trail.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::house::{CONNECTION, House, METRIC, read};
+use crate::house::{CONNECTION, House, LONG, METRIC, read};
 
 #[tokio::test]
 async fn a_bundle_is_created_then_unchanged_then_updated() {
@@ -474,5 +474,61 @@ async fn nobody_hands_out_more_than_they_have() {
     );
     let past = json!({ "name": "old", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z" });
     assert_eq!(house.post("/api/v1/tokens", past).await.0, 422);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_tells_its_budget() {
+    let house = House::open().await;
+    let plain = CONNECTION.to_owned();
+    house.apply(&plain).await;
+    let budget = async || house.get("/api/v1/connections/kit").await.1["state"]["budget"].clone();
+    assert_eq!(
+        budget().await,
+        Value::Null,
+        "nothing is declared or asked for"
+    );
+
+    house
+        .apply(&format!(
+            "{plain}rate_limit: {{ requests: 120, per: 60s, concurrency: 8 }}\n"
+        ))
+        .await;
+    let told = budget().await;
+    assert_eq!(
+        (&told["limit"], &told["used"]),
+        (&json!(120), &json!(0)),
+        "{told}"
+    );
+
+    let now = jiff::Timestamp::now().as_millisecond();
+    let document = json!({
+        "grants": [[now - 90_000, 50], [now - 1_000, 12]],
+        "leases": { "r_1.1": [3, now + 60_000], "r_2.1": [5, now - 1] },
+        "waiting": { "r_3.1": now + 10_000 },
+        "pause": { "until": now + 30_000, "reason": "the API answered 429 and asked for a pause" },
+    });
+    let value = document.to_string().into_bytes();
+    house
+        .bus
+        .budgets()
+        .put("default", "kit", value.into(), LONG)
+        .await
+        .unwrap();
+    let told = budget().await;
+    assert_eq!(
+        (&told["used"], &told["slots_in_use"]),
+        (&json!(12), &json!(3)),
+        "{told}"
+    );
+    assert_eq!(
+        (&told["slots"], &told["waiting"]),
+        (&json!(8), &json!(1)),
+        "{told}"
+    );
+    assert!(
+        told["paused_until"].is_string() && told["pause_reason"].is_string(),
+        "{told}"
+    );
     house.close().await;
 }

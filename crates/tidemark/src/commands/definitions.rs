@@ -229,6 +229,35 @@ fn print_one(answer: &Value) {
             other => println!("{field}: {}", cell(Some(other))),
         }
     }
+    if let Some(budget) = answer.pointer("/state/budget") {
+        for line in budget_lines(budget) {
+            println!("{line}");
+        }
+    }
+}
+
+/// A connection's budget in words.
+fn budget_lines(budget: &Value) -> Vec<String> {
+    let field = |name: &str| cell(budget.get(name));
+    let is_there = |name: &str| budget.get(name).is_some_and(|value| !value.is_null());
+    let mut lines = Vec::new();
+    if is_there("limit") {
+        let (used, limit, per) = (field("used"), field("limit"), field("per_seconds"));
+        lines.push(format!(
+            "budget: {used} of {limit} requests used in the last {per} s"
+        ));
+    }
+    if is_there("slots") {
+        let (used, slots, waiting) = (field("slots_in_use"), field("slots"), field("waiting"));
+        lines.push(format!(
+            "budget: {used} of {slots} slots in use, {waiting} runs wait for one"
+        ));
+    }
+    if is_there("paused_until") {
+        let (until, reason) = (field("paused_until"), field("pause_reason"));
+        lines.push(format!("budget: paused until {until}: {reason}"));
+    }
+    lines
 }
 
 /// Deletes one definition.
@@ -287,5 +316,29 @@ pub(crate) fn print_rows(output: Output, answer: &Value, header: &[&str], rows: 
         Output::Json => println!("{}", output::json(answer)),
         Output::Csv => println!("{}", output::csv(header, rows)),
         Output::Table => println!("{}", output::table(header, rows)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_budget_is_told_in_words() {
+        let budget = json!({ "limit": 120, "per_seconds": 60.0, "used": 57, "slots": 8, "slots_in_use": 3, "waiting": 1,
+            "paused_until": "2026-01-01T00:00:00Z", "pause_reason": "the API answered 429 and asked for a pause" });
+        assert_eq!(
+            budget_lines(&budget),
+            [
+                "budget: 57 of 120 requests used in the last 60.0 s",
+                "budget: 3 of 8 slots in use, 1 runs wait for one",
+                "budget: paused until 2026-01-01T00:00:00Z: the API answered 429 and asked for a pause",
+            ]
+        );
+        assert!(
+            budget_lines(&json!({ "limit": null, "slots": null, "paused_until": null })).is_empty()
+        );
     }
 }
