@@ -20,6 +20,12 @@ const PATIENCE: Duration = Duration::from_mins(4);
 #[derive(Deserialize)]
 struct Accepted {
     run: String,
+    runs: Vec<AcceptedRun>,
+}
+
+#[derive(Deserialize)]
+struct AcceptedRun {
+    run: String,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +86,28 @@ impl Asker {
         Ok(serde_json::from_slice::<Accepted>(&answer.bytes().await?)?.run)
     }
 
+    /// Asks for a past range and returns its runs.
+    pub(crate) async fn backfill(
+        &self,
+        metric: &str,
+        from: &str,
+        until: &str,
+    ) -> anyhow::Result<Vec<String>> {
+        let request = self
+            .client
+            .post(format!("{}/api/v1/metrics/{metric}/backfill", self.url));
+        let range = serde_json::json!({ "from": from, "until": until }).to_string();
+        let answer = request
+            .bearer_auth(&self.token)
+            .header("content-type", "application/json")
+            .body(range)
+            .send()
+            .await?
+            .error_for_status()?;
+        let accepted: Accepted = serde_json::from_slice(&answer.bytes().await?)?;
+        Ok(accepted.runs.into_iter().map(|one| one.run).collect())
+    }
+
     /// Waits until a run has ended well.
     pub(crate) async fn wait_for(&self, run: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
@@ -109,6 +137,7 @@ impl Asker {
 pub(crate) struct Cluster {
     pub(crate) scheduler: Process,
     pub(crate) fetcher: Process,
+    _more_fetchers: Vec<Process>,
     pub(crate) evaluator: Process,
     pub(crate) gateway: Process,
     pub(crate) cli: CommandLine,
@@ -120,6 +149,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one that may fetch from this address.
     pub(crate) async fn start(allow: &str) -> anyhow::Result<Self> {
+        Self::with_fetchers(allow, 1).await
+    }
+
+    /// Starts one with so many fetchers, at least one.
+    pub(crate) async fn with_fetchers(allow: &str, fetchers: usize) -> anyhow::Result<Self> {
         let nats = TestServer::start().await;
         drop(nats.provisioned().await);
         let postgres = TestPostgres::start().await?;
@@ -150,10 +184,14 @@ impl Cluster {
             ],
         );
         let scheduler = start("scheduler", &["--store", &store]);
-        let fetcher = start(
-            "fetcher",
-            &["--allow-host", allow, "--secret-identity", &identity],
-        );
+        let fetch = || {
+            start(
+                "fetcher",
+                &["--allow-host", allow, "--secret-identity", &identity],
+            )
+        };
+        let fetcher = fetch();
+        let more_fetchers = (1..fetchers).map(|_| fetch()).collect();
         let evaluator = start("evaluator", &["--store", &store]);
         let cli = CommandLine {
             url: format!("http://{listen}"),
@@ -172,6 +210,7 @@ impl Cluster {
         Ok(Self {
             scheduler,
             fetcher,
+            _more_fetchers: more_fetchers,
             evaluator,
             gateway,
             cli,

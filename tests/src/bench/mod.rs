@@ -9,15 +9,17 @@
 //! | `ear` | a plain NATS client that notes when it heard what |
 //! | `load` | a cheap HTTP load generator |
 //! | `floor` | pages and serde structs, nothing else |
-//! | `pipeline`, `evaluation`, `series`, `announce`, `memory`, `cold_start`, `schedule` | the measurements |
+//! | `pipeline`, `evaluation`, `series`, `announce`, `memory`, `cold_start`, `schedule`, `long`, `budget` | the measurements |
 
 mod announce;
+mod budget;
 mod cold_start;
 mod ear;
 mod evaluation;
 mod floor;
 mod house;
 mod load;
+mod long;
 mod memory;
 mod own;
 mod pipeline;
@@ -38,7 +40,7 @@ pub(crate) use report::{Row, table};
 const LONGEST: Duration = Duration::from_mins(6);
 
 /// The measurements by name, in their order.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "pipeline",
     "evaluation",
     "series",
@@ -47,6 +49,8 @@ const NAMES: [&str; 8] = [
     "memory",
     "cold_start",
     "schedule",
+    "long",
+    "budget",
 ];
 
 /// Which measurements are wanted, and how often each is repeated.
@@ -125,6 +129,8 @@ async fn one(name: &str, rounds: usize) -> anyhow::Result<Vec<Row>> {
         "memory" => memory::measure().await,
         "cold_start" => cold_start::measure(rounds).await,
         "schedule" => schedule::measure().await,
+        "long" => long::measure().await,
+        "budget" => budget::measure().await,
         _ => bail!("nothing measures `{name}`"),
     }
 }

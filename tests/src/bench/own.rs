@@ -84,6 +84,13 @@ impl SampleApi {
         self.url.trim_start_matches("http://").to_owned()
     }
 
+    /// How many requests it has answered.
+    pub(crate) async fn requests(&self) -> anyhow::Result<i64> {
+        let ledger = reqwest::get(format!("{}/control/ledger", self.url)).await?;
+        let ledger: serde_json::Value = serde_json::from_slice(&ledger.bytes().await?)?;
+        ledger["requests"].as_i64().context("a number of requests")
+    }
+
     /// Tells it something.
     pub(crate) async fn control(&self, what: &str) -> anyhow::Result<()> {
         let request = reqwest::Client::new().post(format!("{}/control/{what}", self.url));

@@ -30,7 +30,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     let applied = started.elapsed().as_secs_f64();
     tokio::time::sleep(SETTLING).await;
     let ear = Ear::open(&cluster.nats.url()).await?;
-    let requests = requests(&api).await?;
+    let requests = api.requests().await?;
     let all = [&cluster.scheduler, &cluster.fetcher, &cluster.evaluator];
     let before = all.map(|process| process.id().map_or(0.0, usage::cpu));
     tokio::time::sleep(LENGTH).await;
@@ -42,7 +42,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
         })
         .collect();
     house::pid(&cluster.scheduler)?;
-    let fetched = (self::requests(&api).await? - requests) as f64;
+    let fetched = (api.requests().await? - requests) as f64;
     // Every sync of a level is a new sample, so every commit is announced.
     let committed = ear.heard() as f64;
     Ok(vec![
@@ -71,15 +71,6 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
             "",
         ),
     ])
-}
-
-async fn requests(api: &SampleApi) -> anyhow::Result<i64> {
-    let ledger = reqwest::get(format!("{}/control/ledger", api.url))
-        .await?
-        .bytes()
-        .await?;
-    let ledger: serde_json::Value = serde_json::from_slice(&ledger)?;
-    Ok(ledger["requests"].as_i64().unwrap_or_default())
 }
 
 fn connections(api: &str) -> String {
