@@ -14,6 +14,7 @@ mod body;
 mod budget;
 mod cursor;
 mod idempotency;
+mod pages;
 mod parameters;
 mod problem;
 

@@ -22,8 +22,8 @@ use crate::problem::Problem;
 use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
-    apply, audit, catalogue, doorway, export, openapi, preview, probes, progress, runs, secrets,
-    series, sync, tokens, updates,
+    apply, audit, catalogue, doorway, export, openapi, pages, preview, probes, progress, runs,
+    secrets, series, sync, tokens, updates,
 };
 
 /// Everything that handlers share; cheap to clone.
@@ -210,6 +210,7 @@ fn routes() -> Vec<Route> {
         read("/api/v1/metrics/{name}/runs", Viewer, get(runs::list)),
         read("/api/v1/runs/{id}", Viewer, get(runs::get)),
         read("/api/v1/runs/{id}/pages", Viewer, get(runs::pages)),
+        read("/api/v1/runs/{id}/pages/{number}", Editor, get(pages::body)),
         read("/api/v1/runs/{id}/rejected", Viewer, get(runs::rejected)),
         read("/api/v1/runs/{id}/events", Viewer, get(progress::events)),
         read("/api/v1/updates", Viewer, get(updates::updates)),

@@ -315,17 +315,25 @@ pub(crate) async fn pages(
     Path(id): Path<String>,
 ) -> Result<Json<PageList>, Problem> {
     parameters.finish()?;
-    let detail = detail(&gateway, &caller.workspace, &id).await?;
-    let Some(manifest) = detail.manifest else {
-        return Ok(Json(PageList { items: Vec::new() }));
-    };
-    let manifest: wire::RunManifest = serde_json::from_str(&manifest).map_err(|error| {
+    let manifest = manifest(&gateway, &caller.workspace, &id).await?;
+    let pages = manifest.map(|manifest| manifest.pages).unwrap_or_default();
+    Ok(Json(PageList {
+        items: pages.into_iter().map(PageView::from).collect(),
+    }))
+}
+
+/// Returns the manifest that a run ended with; nothing while it has not.
+pub(crate) async fn manifest(
+    gateway: &Gateway,
+    workspace: &str,
+    id: &str,
+) -> Result<Option<wire::RunManifest>, Problem> {
+    let detail = detail(gateway, workspace, id).await?;
+    let read = detail.manifest.as_deref().map(serde_json::from_str);
+    read.transpose().map_err(|error| {
         tracing::error!(error = %error, run = id, "a kept manifest cannot be read");
         Problem::internal()
-    })?;
-    Ok(Json(PageList {
-        items: manifest.pages.into_iter().map(PageView::from).collect(),
-    }))
+    })
 }
 
 /// Rows of a run that could not be used.

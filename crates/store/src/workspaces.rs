@@ -193,6 +193,27 @@ impl Store {
         tx.commit("write the audit trail").await
     }
 
+    /// Notes in the audit trail that somebody did something which changes nothing, such as reading what is guarded.
+    pub async fn note(
+        &self,
+        ws: &str,
+        actor: &str,
+        action: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<()> {
+        let step = "note what was done";
+        let mut tx = self.database.begin(step).await?;
+        let entry = Entry {
+            action,
+            kind,
+            name,
+            detail: None,
+        };
+        audit(&mut tx, Some(ws), actor, &entry).await?;
+        tx.commit(step).await
+    }
+
     /// Lists the audit trail newest first; `ws` `None` lists all; `before` is the last id seen.
     pub async fn audit(
         &self,

@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Try(Try),
     /// Fetch a few pages of a draft metric and show what becomes of them
     Preview(Preview),
+    /// Keep the pages of a metric's last run as files, to test definitions with
+    Record(Record),
+    /// Evaluate definitions over recordings and compare with the rows they gave
+    Test(Test),
     /// Sync a metric now
     Sync(Sync),
     /// Fetch a past range again
@@ -284,6 +288,36 @@ pub(crate) struct Preview {
     pub(crate) expression: Option<String>,
     #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Record {
+    /// The metric
+    pub(crate) name: String,
+    /// Where the recording is kept, in a folder of the metric's name
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// The run, as `runs` shows it [default: the last that ended well]
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
+    /// A field whose values are masked, wherever it stands; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) mask: Vec<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Test {
+    /// A folder with recordings
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Files of definitions to test, instead of those recorded; may be repeated
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) definitions: Vec<PathBuf>,
+    /// Keep the rows that come out now as the right ones
+    #[arg(long)]
+    pub(crate) update: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -77,6 +77,24 @@ impl Client {
             .await
     }
 
+    /// Reads `path` below `/api/v1` as it is: a page of an API, not an answer of the gateway.
+    pub(crate) async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let request = self.request(Method::GET, path).timeout(TIMEOUT);
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| {
+            Failure::failed(format!("the answer broke off: {}", error.without_url()))
+        })?;
+        if status.is_success() {
+            Ok(text)
+        } else {
+            Err(refusal(status, &text))
+        }
+    }
+
     /// Sends JSON to `path` below `/api/v1`.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.send(self.request(Method::POST, path).json(body)).await

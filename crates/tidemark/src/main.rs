@@ -22,6 +22,7 @@ mod local;
 mod nats_server;
 mod output;
 mod progress;
+mod recording;
 mod serve;
 mod standalone;
 mod worker;
@@ -86,6 +87,8 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Delete(arguments) => commands::definitions::delete(&arguments).await,
         Command::Try(arguments) => commands::trying::run(&arguments).await,
         Command::Preview(arguments) => commands::preview::run(&arguments).await,
+        Command::Record(arguments) => commands::recordings::record(&arguments).await,
+        Command::Test(arguments) => commands::recordings::test(&arguments),
         Command::Sync(arguments) => commands::runs::sync(&arguments).await,
         Command::Backfill(arguments) => commands::runs::backfill(&arguments).await,
         Command::Recompute(arguments) => commands::runs::recompute(&arguments).await,

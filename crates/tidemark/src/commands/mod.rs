@@ -5,6 +5,7 @@ pub(crate) mod definitions;
 pub(crate) mod expressions;
 pub(crate) mod numbers;
 pub(crate) mod preview;
+pub(crate) mod recordings;
 pub(crate) mod runs;
 pub(crate) mod secrets;
 pub(crate) mod tokens;
