@@ -25,6 +25,8 @@ pub(crate) struct RunOfMetrics {
     pub(crate) fetched_at: Timestamp,
     pub(crate) window: Option<Interval>,
     pub(crate) ended: Ended,
+    /// Records that came again on a neighbouring page; only rows with a key count once.
+    pub(crate) overlap: i64,
     pub(crate) recompute: bool,
     pub(crate) changes_listed: usize,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Applied {
     pub(crate) rows: u64,
     pub(crate) rejected: u64,
     pub(crate) announced: bool,
+    /// Whether what it made is marked partial.
+    pub(crate) partial: bool,
 }
 
 /// Restates one metric inside the transaction.
@@ -45,6 +49,12 @@ pub(crate) async fn apply(
     extracted: Extracted,
 ) -> Result<Applied, Error> {
     let samples = samples(&extracted);
+    let counts_twice = run.overlap > 0 && extracted.rows.iter().any(|row| row.key.is_none());
+    let doubtful = RunOfMetrics {
+        ended: Ended::Doubtful,
+        ..run.clone()
+    };
+    let run = if counts_twice { &doubtful } else { run };
     let rejected_count = extracted.rejected_count;
     let mut outcome = MetricOutcome {
         metric: subject.name.clone(),

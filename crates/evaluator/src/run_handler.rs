@@ -185,7 +185,7 @@ impl RunHandler {
             self.instruments.run_ended("repeat");
             return Ok(());
         };
-        let (mut rows, mut rejected, mut announced) = (0, 0, false);
+        let (mut rows, mut rejected, mut announced, mut partial) = (0, 0, false, false);
         for (metric, extracted) in metrics.iter().zip(extracted) {
             if !still_there(&commit, metric)? {
                 continue;
@@ -194,12 +194,14 @@ impl RunHandler {
             rows += applied.rows;
             rejected += applied.rejected;
             announced |= applied.announced;
+            partial |= applied.partial;
         }
-        let end = RunEnd {
+        let mut end = RunEnd {
             rows: i64::try_from(rows).unwrap_or(i64::MAX),
             rejected: i64::try_from(rejected).unwrap_or(i64::MAX),
             ..end_of(manifest)?
         };
+        end.partial |= partial;
         commit.finish(RunState::Final, &end).await?;
         commit.commit().await?;
         if announced {
@@ -250,11 +252,12 @@ impl RunHandler {
             slot: parse_instant(&manifest.slot).unwrap_or(fetched_at),
             fetched_at,
             window,
-            ended: if manifest.outcome == "truncated" {
-                Ended::Truncated
-            } else {
-                Ended::Complete
+            ended: match (manifest.outcome.as_str(), manifest.gaps) {
+                (_, true) => Ended::Doubtful,
+                ("truncated", false) => Ended::Truncated,
+                _ => Ended::Complete,
             },
+            overlap: manifest.overlap,
             recompute,
             changes_listed: self.config.changes_listed,
         }
@@ -362,6 +365,8 @@ fn end_of(manifest: &RunManifest) -> Result<RunEnd, Error> {
         pages: i64::try_from(manifest.pages.len()).unwrap_or(i64::MAX),
         partial: manifest.outcome == "truncated",
         ended: Some(manifest.ended.clone()),
+        records: Some(manifest.records),
+        stated_total: manifest.stated_total,
         notes: manifest.notes.clone(),
         ..RunEnd::default()
     })

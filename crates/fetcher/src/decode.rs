@@ -7,7 +7,7 @@ mod scan;
 
 use bytes::Bytes;
 
-pub use scan::{Found, Kind, PlainPath, Scan, scan};
+pub use scan::{Found, Kind, PlainPath, Scan, scan, scan_records};
 
 /// Deeper answers are attacks: real ones nest a dozen levels.
 pub const DEPTH_LIMIT: usize = 128;
@@ -147,14 +147,15 @@ pub(crate) fn charset(content_type: &str) -> Option<&str> {
     })
 }
 
-/// Reads a whole page: text, validity, and the values at `wanted`.
+/// Reads a whole page: text, validity, the values at `wanted`, and fingerprints of the list at the index `records`.
 pub fn page(
     body: Bytes,
     content_type: Option<&str>,
     wanted: &[PlainPath],
+    records: Option<usize>,
 ) -> Result<(Bytes, Scan), Unusable> {
     let body = text(body, content_type)?;
-    match scan(&body, wanted) {
+    match scan_records(&body, wanted, records) {
         Ok(scan) => Ok((body, scan)),
         Err(Unusable::NotJson { reason, ends_early }) => {
             let reason = explain(&body, content_type).unwrap_or(reason);

@@ -69,7 +69,7 @@ pub async fn look(
         return Err(PageError::status(answer.status, after, excerpt));
     }
     let content_type = answer.content_type().map(str::to_owned);
-    let (body, _) = decode::page(answer.body, content_type.as_deref(), &[])?;
+    let (body, _) = decode::page(answer.body, content_type.as_deref(), &[], None)?;
     Ok(Glance {
         status: answer.status,
         content_type,

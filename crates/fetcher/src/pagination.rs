@@ -6,6 +6,7 @@
 
 mod link;
 mod place;
+mod whole;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -19,6 +20,8 @@ use wire::run_manifest::RunEnd;
 
 pub use link::next_of_link_headers;
 pub use place::{Place, Position, parameters};
+use whole::Tally;
+pub use whole::Verdict;
 
 /// Empty pages in a row that are borne while the API says that there is more.
 const EMPTY_LIMIT: u32 = 3;
@@ -31,6 +34,10 @@ const REMEMBERED: usize = 1_000;
 pub struct Facts {
     /// How many records it holds, where they can be counted.
     pub records: Option<u64>,
+    /// Whether they were counted where the records are, and not where they seem to be.
+    pub is_counted: bool,
+    /// A fingerprint of each record, where they can be told apart.
+    pub prints: Vec<u64>,
     /// How many pages the API says there are.
     pub total_pages: Option<u64>,
     /// How many records the API says there are.
@@ -120,8 +127,8 @@ struct State {
     empties: u32,
     total_pages: Option<u64>,
     total: Option<u64>,
-    /// Whether a stated total changed between pages.
-    changed: bool,
+    /// What speaks for and against the run being whole.
+    tally: Tally,
     /// The page that is asked for only to see whether a short first page was the last one.
     confirming: Option<u32>,
     /// Fingerprints of cursors and addresses seen.
@@ -208,9 +215,10 @@ impl Walk {
         self.state.total
     }
 
-    /// Whether a stated total changed between pages: the source changed during the run.
-    pub fn source_changed(&self) -> bool {
-        self.state.changed
+    /// Tells whether a run that ended by `end` is whole, and what a person should know about it.
+    pub fn verdict(&self, end: RunEnd) -> Verdict {
+        let is_numbered = matches!(self.pagination, Pagination::Page(_) | Pagination::Offset(_));
+        self.state.tally.verdict(end, self.max_pages, is_numbered)
     }
 
     /// Decides what follows page `number`.
@@ -237,6 +245,7 @@ impl Walk {
             .remove(&number)
             .unwrap_or(Position::Start);
         self.note_totals(facts);
+        self.state.tally.page(number, facts);
         let earlier_largest = self.state.largest;
         self.state.largest = earlier_largest.max(facts.records.unwrap_or(0));
         self.state.empties = if is_empty { self.state.empties + 1 } else { 0 };
@@ -429,10 +438,7 @@ impl Walk {
             let Some(stated) = stated else { continue };
             match known {
                 Some(known) if *known == stated => {}
-                Some(known) => {
-                    self.state.changed = true;
-                    *known = (*known).max(stated);
-                }
+                Some(known) => *known = (*known).max(stated),
                 None => *known = Some(stated),
             }
         }

@@ -12,6 +12,8 @@ use crate::pagination::{Facts, PaginationFault, next_of_link_headers};
 pub struct Reader {
     /// The paths that one pass over the page finds.
     pub plain: Vec<PlainPath>,
+    /// Which of them holds the records that are compared between pages.
+    pub compared: Option<usize>,
     records: Option<Path>,
     total_pages: Option<Want>,
     total: Option<Want>,
@@ -53,6 +55,7 @@ impl Reader {
     pub fn of(pagination: &Pagination, records_hint: &str) -> Self {
         let mut reader = Reader {
             plain: Vec::new(),
+            compared: None,
             records: None,
             total_pages: None,
             total: None,
@@ -64,7 +67,15 @@ impl Reader {
         };
         let hint = records_hint.trim();
         if !hint.is_empty() {
-            reader.records = Some(reader.path(hint));
+            let path = reader.path(hint);
+            reader.compared = path.plain;
+            reader.records = Some(path);
+        } else if let Some(root) = PlainPath::parse("$") {
+            reader.plain.push(root);
+            reader.compared = Some(0);
+        }
+        if matches!(pagination, Pagination::None | Pagination::Auto) {
+            reader.compared = None;
         }
         for (key, source) in pagination.sources() {
             let want = match source {
@@ -105,6 +116,12 @@ impl Reader {
             headers,
         };
         Ok(Facts {
+            // Without a path the longest list may be something else, and an expression may leave some out.
+            is_counted: match &self.records {
+                Some(path) => path.plain.is_some_and(|index| !scan.crosses_array[index]),
+                None => scan.prints.is_some(),
+            },
+            prints: scan.prints.clone().unwrap_or_default(),
             records: self.records(&answer)?,
             total_pages: answer.number(self.total_pages.as_ref())?,
             total: answer.number(self.total.as_ref())?,
@@ -124,6 +141,7 @@ impl Reader {
         };
         let reader = Reader {
             plain: Vec::new(),
+            compared: None,
             records: None,
             total_pages: from_header(&self.total_pages),
             total: from_header(&self.total),
@@ -133,6 +151,7 @@ impl Reader {
         let facts = reader.facts(b"", &Scan::default(), headers)?;
         Ok(Facts {
             records: Some(0),
+            is_counted: true,
             ..facts
         })
     }

@@ -463,21 +463,23 @@ impl<'a, O: Outlet> Run<'a, O> {
         manifest.pages.sort_by_key(|page| page.number);
         manifest.stated_total = stated(self.walk.stated_total());
         manifest.stated_pages = stated(self.walk.stated_pages());
-        if self.walk.source_changed() {
-            let note = "the API's stated total changed during the run";
-            tracing::warn!(run = manifest.run, note);
-            manifest.notes.push(note.to_owned());
-        }
         match (&self.failure, self.end) {
             (Some((error, page)), _) => {
                 fail(&mut manifest, error, Some(*page), &self.plan.redactor);
             }
             (None, Some(end)) => {
-                let outcome = if end == RunEnd::PageCap {
+                let verdict = self.walk.verdict(end);
+                let outcome = if end == RunEnd::PageCap || verdict.has_gaps {
                     RunOutcome::Truncated
                 } else {
                     RunOutcome::Complete
                 };
+                for note in &verdict.notes {
+                    tracing::warn!(run = manifest.run, note);
+                }
+                manifest.gaps = verdict.has_gaps;
+                manifest.overlap = i64::try_from(verdict.overlap).unwrap_or(i64::MAX);
+                manifest.notes.extend(verdict.notes);
                 outcome.as_str().clone_into(&mut manifest.outcome);
                 end.as_str().clone_into(&mut manifest.ended);
             }

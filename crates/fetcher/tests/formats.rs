@@ -240,3 +240,56 @@ async fn what_is_not_in_its_format_fails_the_run_with_its_place() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_run_that_is_not_whole_says_so_and_why() {
+    let first = |asked: &Asked| -> u32 {
+        parameter(asked, "offset").map_or(0, |first| first.parse().expect("a number"))
+    };
+    let stated = json!({"path": "/x", "pagination": {"offset": {"param": "offset", "total": {"header": "X-Total"}}}});
+    let (short, ..) = pages(stated, move |asked| {
+        let items: Vec<u32> = (first(asked)..5).take(2).collect();
+        answer(
+            "200 OK",
+            &[("X-Total", "8")],
+            json!(items).to_string().as_bytes(),
+        )
+    })
+    .await;
+    assert_eq!(
+        (
+            short.outcome.as_str(),
+            short.ended.as_str(),
+            short.gaps,
+            short.records,
+            short.stated_total
+        ),
+        ("truncated", "total_reached", true, 5, Some(8))
+    );
+    assert_eq!(
+        short.notes,
+        [
+            "fetched 5 of the 8 records that the API states; if it counts something else, leave `total` out of `pagination`"
+        ]
+    );
+    let silent = json!({"path": "/x", "pagination": {"offset": {"param": "offset"}}});
+    let (shifted, ..) = pages(silent, move |asked| {
+        let first = first(asked);
+        // A record is put in front after the first page was read.
+        let items: Vec<u32> = (first..7)
+            .take(2)
+            .map(|n| if first == 0 { n } else { n - 1 })
+            .collect();
+        answer("200 OK", &[], json!(items).to_string().as_bytes())
+    })
+    .await;
+    assert_eq!(
+        (shifted.outcome.as_str(), shifted.overlap, shifted.gaps),
+        ("complete", 1, false)
+    );
+    assert!(
+        shifted.notes[0].starts_with("1 records came again on a neighbouring page"),
+        "{:?}",
+        shifted.notes
+    );
+}

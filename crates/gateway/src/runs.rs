@@ -69,6 +69,10 @@ pub(crate) struct RunView {
     attempt: u32,
     /// Pages read.
     pages: i64,
+    /// Records fetched, repeated ones included, as far as they can be counted; null before the fetch ended.
+    records: Option<i64>,
+    /// Records that the API says there are; null when it does not say.
+    stated_total: Option<i64>,
     /// Rows used: over all metrics, and in a metric's list its own.
     rows: i64,
     /// Rows rejected: over all metrics, and in a metric's list its own.
@@ -76,7 +80,7 @@ pub(crate) struct RunView {
     /// In a metric's list: `applied`, `failed` or `dead`, once its part of the run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
-    /// Whether it was cut short.
+    /// Whether it is not whole: cut short, short of the stated total, or shifted while it was read; `notes` say why.
     partial: bool,
     /// What went wrong, redacted.
     error: Option<Value>,
@@ -154,6 +158,8 @@ impl RunView {
             ended: run.ended,
             attempt: run.attempt,
             pages: run.pages,
+            records: run.records,
+            stated_total: run.stated_total,
             rows: run.rows,
             rejected: run.rejected,
             outcome: None,

@@ -41,6 +41,8 @@ pub enum Ended {
     Complete,
     /// At a limit; there was more.
     Truncated,
+    /// With records missing, or counted twice, nobody knows where.
+    Doubtful,
 }
 
 /// What is to be done with the cells of a run.
@@ -148,6 +150,7 @@ fn claims(
     let complete = match run.ended {
         Ended::Complete => Some(buckets),
         Ended::Truncated => complete_part(run, folded, buckets),
+        Ended::Doubtful => None,
     };
     let counted = complete.map(|part| after_counting(run, existing, folded, existing_counts, part));
     let mut claims = Vec::new();
@@ -159,7 +162,7 @@ fn claims(
             complete: true,
         });
     }
-    if run.ended == Ended::Truncated {
+    if run.ended != Ended::Complete {
         // Only buckets it brings rows for: of the others it knows nothing.
         let whole = |start: i64| snap(run, Interval::new(instant(start), instant(start + 1)));
         let brought = joined(folded.counts().keys().map(|start| whole(*start)).collect());

@@ -20,6 +20,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0002_gone_notes.sql"),
         include_str!("../migrations/postgres/0002_gone_notes.sql"),
     ),
+    (
+        3,
+        "completeness",
+        include_str!("../migrations/sqlite/0003_completeness.sql"),
+        include_str!("../migrations/postgres/0003_completeness.sql"),
+    ),
 ];
 
 /// The advisory lock that one migrating process holds; any number that nobody else uses.

@@ -177,6 +177,10 @@ pub struct Run {
     pub error: Option<String>,
     /// What else a person should know, in sentences.
     pub notes: Vec<String>,
+    /// Records fetched, repeated ones included, as far as they can be counted.
+    pub records: Option<i64>,
+    /// Records that the API says there are.
+    pub stated_total: Option<i64>,
 }
 
 /// How a run ends.
@@ -200,6 +204,10 @@ pub struct RunEnd {
     pub needs_attention: Option<String>,
     /// What else a person should know, in sentences.
     pub notes: Vec<String>,
+    /// Records fetched, repeated ones included, as far as they can be counted.
+    pub records: Option<i64>,
+    /// Records that the API says there are.
+    pub stated_total: Option<i64>,
     /// True when the API said that what is asked for is gone for good (410): [`GONE_PAUSES_AT`] such
     /// ends in a row pause the dataset.
     pub is_gone: bool,
@@ -498,7 +506,8 @@ pub(crate) async fn finish(
 ) -> Result<bool> {
     let step = "end a run";
     let sql = "UPDATE runs SET state = $3, ended_at = §now, manifest = COALESCE($4, manifest), pages = $5, \
-               rows_used = $6, rejected = $7, partial = $8, ended = $9, error = $10, notes = $11, resume = NULL \
+               rows_used = $6, rejected = $7, partial = $8, ended = $9, error = $10, notes = $11, \
+               records = $12, stated_total = $13, resume = NULL \
                WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched') \
                RETURNING dataset, window_end, epoch";
     let notes =
@@ -515,6 +524,8 @@ pub(crate) async fn finish(
         &end.ended,
         &end.error,
         notes,
+        end.records,
+        end.stated_total,
     ];
     let Some(row) = tx.row(step, sql, values).await? else {
         return Ok(false);
@@ -548,7 +559,7 @@ pub(crate) async fn finish(
 }
 
 /// How many columns [`columns!`] reads before those asked for in addition.
-pub(crate) const COLUMNS: usize = 26;
+pub(crate) const COLUMNS: usize = 28;
 
 /// A query of whole runs with the given end, and with more columns if asked.
 macro_rules! columns {
@@ -572,7 +583,7 @@ macro_rules! names {
     () => {
         "id, workspace, dataset, connection, epoch, slot, kind, window_start, window_end, state, \
          attempt, evaluations, reason, not_before, created_at, dispatched_at, fetched_at, ended_at, resume, \
-         pages, rows_used, rejected, partial, ended, error, notes"
+         pages, rows_used, rejected, partial, ended, error, notes, records, stated_total"
     };
 }
 pub(crate) use names;
@@ -608,6 +619,8 @@ pub(crate) fn read(row: &Row) -> Result<Run> {
             .text_or_null(25)?
             .and_then(|notes| serde_json::from_str(&notes).ok())
             .unwrap_or_default(),
+        records: row.int_or_null(26)?,
+        stated_total: row.int_or_null(27)?,
     })
 }
 

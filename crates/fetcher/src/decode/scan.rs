@@ -1,8 +1,12 @@
 //! One pass over a JSON document: is it whole and valid, and what stands at a few plain paths.
 
+use std::hash::Hasher as _;
 use std::ops::Range;
 
 use super::{DEPTH_LIMIT, Unusable, VALUE_LIMIT};
+
+/// Records of a page whose fingerprints are taken; pages are smaller than this.
+const PRINTS: usize = 10_000;
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub struct Scan {
     pub found: Vec<Option<Found>>,
     /// Paths that cross an array, where JSONata maps over its members: ask the engine.
     pub crosses_array: Vec<bool>,
+    /// A fingerprint of each record, where the records are a list and fingerprints were asked for.
+    pub prints: Option<Vec<u64>>,
     /// Members of the longest array in the outer two levels: the records, where nobody said where they are.
     pub longest_array: Option<u64>,
 }
@@ -73,13 +79,24 @@ impl PlainPath {
 
 /// Checks that `body` is one valid JSON document and finds the values at `wanted` (at most 32 paths).
 pub fn scan(body: &[u8], wanted: &[PlainPath]) -> Result<Scan, Unusable> {
+    scan_records(body, wanted, None)
+}
+
+/// The same, and takes a fingerprint of each member of the list at the path of index `records`.
+pub fn scan_records(
+    body: &[u8],
+    wanted: &[PlainPath],
+    records: Option<usize>,
+) -> Result<Scan, Unusable> {
     debug_assert!(wanted.len() <= 32);
     let mut scanner = Scanner {
         body,
         at: 0,
         values: 0,
         wanted,
+        records,
         scan: Scan {
+            prints: None,
             found: vec![None; wanted.len()],
             crosses_array: vec![false; wanted.len()],
             longest_array: None,
@@ -114,6 +131,7 @@ struct Scanner<'a> {
     at: usize,
     values: u64,
     wanted: &'a [PlainPath],
+    records: Option<usize>,
     scan: Scan,
 }
 
@@ -218,6 +236,10 @@ impl Scanner<'_> {
                 }
             }
         }
+        let is_records = self.records.is_some_and(|index| {
+            matching & (1 << index) != 0 && self.wanted[index].0.len() == depth
+        });
+        let mut prints = Vec::new();
         self.at += 1;
         self.skip_space();
         let mut members = 0;
@@ -225,8 +247,12 @@ impl Scanner<'_> {
             self.at += 1;
         } else {
             loop {
+                let start = self.at;
                 self.value(depth + 1, 0)?;
                 members += 1;
+                if is_records && prints.len() < PRINTS {
+                    prints.push(print(&self.body[start..self.at]));
+                }
                 self.skip_space();
                 match self.peek() {
                     Some(b',') => {
@@ -240,6 +266,9 @@ impl Scanner<'_> {
                     _ => return Err(self.fail("expected `,` or `]`")),
                 }
             }
+        }
+        if is_records {
+            self.scan.prints = Some(prints);
         }
         if depth <= 2 {
             self.scan.longest_array = self.scan.longest_array.max(Some(members));
@@ -432,6 +461,14 @@ fn plain_bytes(eight: u64) -> usize {
         | below(eight ^ (ONES * u64::from(b'\\')), 1);
     // A borrow marks too much only above the first that is rightly marked.
     stops.trailing_zeros() as usize / 8
+}
+
+/// A fingerprint of a record's bytes; two that differ have the same one in 2⁶⁴.
+fn print(record: &[u8]) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    hasher.write(record);
+    hasher.write_usize(record.len());
+    hasher.finish()
 }
 
 fn lone_surrogate(offset: usize) -> Unusable {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::*;
 
 fn read(body: &[u8], content_type: Option<&str>) -> Result<Bytes, Unusable> {
-    page(Bytes::copy_from_slice(body), content_type, &[]).map(|(body, _)| body)
+    page(Bytes::copy_from_slice(body), content_type, &[], None).map(|(body, _)| body)
 }
 
 fn code(body: &[u8]) -> &'static str {

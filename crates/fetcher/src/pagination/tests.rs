@@ -514,3 +514,144 @@ fn a_link_is_not_followed_where_the_answer_says_that_there_is_no_more() {
         "{end:?}"
     );
 }
+
+/// What is said about a run of these pages: the records, their fingerprints, and the stated total of each.
+fn judged(document: &Value, pages: &[(&[u64], Option<u64>)], end: RunEnd) -> Verdict {
+    let (mut walk, _) = Walk::begin(pagination(document), 3);
+    for (number, (prints, total)) in (1..).zip(pages) {
+        let facts = Facts {
+            records: Some(prints.len() as u64),
+            is_counted: true,
+            prints: prints.to_vec(),
+            total: *total,
+            hash: format!("h{number}"),
+            ..Facts::default()
+        };
+        let _ = walk.after(number, &facts);
+    }
+    walk.verdict(end)
+}
+
+#[test]
+fn a_run_is_whole_when_what_came_is_what_was_stated() {
+    let page = json!({"page": {"param": "page"}});
+    let cursor = json!({"cursor": {"from": "c", "param": "c"}});
+    let whole = Verdict::default();
+    for strategy in [&page, &cursor] {
+        for pages in [
+            &[(&[1, 2][..], Some(4)), (&[3, 4], Some(4))][..],
+            &[(&[1, 2], None), (&[3], None)],
+            &[(&[1, 2], Some(2)), (&[], Some(2))],
+            &[(&[], Some(0))],
+        ] {
+            assert_eq!(
+                judged(strategy, pages, RunEnd::ShortPage),
+                whole,
+                "{pages:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_or_came_twice_is_told() {
+    let page = json!({"page": {"param": "page"}});
+    let table: &[(&[(&[u64], Option<u64>)], RunEnd, bool, u64, &str)] = &[
+        (
+            &[(&[1, 2], Some(9)), (&[3], Some(9))],
+            RunEnd::ShortPage,
+            true,
+            0,
+            "fetched 3 of the 9 records that the API states",
+        ),
+        (
+            &[(&[1, 2], None), (&[2, 3], None), (&[4], None)],
+            RunEnd::ShortPage,
+            false,
+            1,
+            "1 records came again on a neighbouring page",
+        ),
+        (
+            &[(&[1, 2], Some(4)), (&[2, 3], Some(5)), (&[4], Some(5))],
+            RunEnd::ShortPage,
+            false,
+            1,
+            "from 4 to 5 records",
+        ),
+        (
+            &[(&[1, 2], Some(4)), (&[4], Some(3))],
+            RunEnd::ShortPage,
+            true,
+            0,
+            "from 4 to 3 records",
+        ),
+        (
+            &[(&[1, 2], None), (&[], None), (&[5], None)],
+            RunEnd::ShortPage,
+            true,
+            0,
+            "page 2 had no records, and page 3 had some",
+        ),
+        (
+            &[(&[1, 2], Some(9)), (&[3, 4], Some(9)), (&[5, 6], Some(9))],
+            RunEnd::PageCap,
+            false,
+            0,
+            "stopped after 3 pages (`max_pages`), and there is more: 6 of the 9",
+        ),
+        // Records that are alike cannot be told apart.
+        (
+            &[(&[7, 7], None), (&[7, 7], None)],
+            RunEnd::ShortPage,
+            false,
+            0,
+            "",
+        ),
+    ];
+    for (pages, end, has_gaps, overlap, said) in table {
+        let verdict = judged(&page, pages, *end);
+        assert_eq!(
+            (verdict.has_gaps, verdict.overlap),
+            (*has_gaps, *overlap),
+            "{pages:?}: {verdict:?}"
+        );
+        assert_eq!(verdict.notes.is_empty(), said.is_empty(), "{verdict:?}");
+        assert!(
+            said.is_empty() || verdict.notes.iter().any(|note| note.contains(said)),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn pages_may_come_in_any_order_and_over_a_checkpoint() {
+    let known = json!({"page": {"param": "page", "total_pages": "pages"}});
+    let facts = |number: u32, prints: &[u64]| Facts {
+        records: Some(prints.len() as u64),
+        is_counted: true,
+        prints: prints.to_vec(),
+        total_pages: Some(4),
+        total: Some(8),
+        hash: format!("h{number}"),
+        ..Facts::default()
+    };
+    let (mut walk, _) = Walk::begin(pagination(&known), 100);
+    for (number, prints) in [(1, [1, 2]), (4, [6, 7]), (3, [4, 5]), (2, [2, 3])] {
+        walk.after(number, &facts(number, &prints)).expect("a step");
+    }
+    let verdict = walk.verdict(RunEnd::TotalReached);
+    assert_eq!(
+        (verdict.has_gaps, verdict.overlap),
+        (true, 1),
+        "{verdict:?}"
+    );
+
+    let (mut walk, _) = Walk::begin(pagination(&known), 100);
+    walk.after(1, &facts(1, &[1, 2])).expect("a step");
+    let checkpoint = walk.checkpoint();
+    let (mut walk, _) = Walk::resume(pagination(&known), 100, &checkpoint, []).expect("resumed");
+    for (number, prints) in [(2, [3, 4]), (3, [5, 6]), (4, [7, 8])] {
+        walk.after(number, &facts(number, &prints)).expect("a step");
+    }
+    assert_eq!(walk.verdict(RunEnd::TotalReached), Verdict::default());
+}

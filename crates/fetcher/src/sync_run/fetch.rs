@@ -347,7 +347,13 @@ impl Engine {
             ));
         }
         let content_type = answer.content_type().map(str::to_owned);
-        let read = decode::page(answer.body, content_type.as_deref(), &plan.reader.plain);
+        let reader = &plan.reader;
+        let read = decode::page(
+            answer.body,
+            content_type.as_deref(),
+            &reader.plain,
+            reader.compared,
+        );
         let (body, scan) = read.map_err(|unusable| masked(unusable, &plan.redactor))?;
         conditions::judge(&plan.conditions, &body, after, &plan.redactor)?;
         let facts = plan.reader.facts(&body, &scan, &answer.headers)?;

@@ -325,6 +325,18 @@ fn a_truncated_run_with_dates_in_order_is_whole_inside() {
 }
 
 #[test]
+fn a_doubtful_run_is_partial_everywhere_whatever_the_order_of_its_dates() {
+    let mut store = Store::default();
+    store.apply(&run(10), rows(&[5, 6], 1));
+    let mut doubtful = run(12);
+    doubtful.ended = Ended::Doubtful;
+    store.apply(&doubtful, rows(&[12, 11, 6, 5, 4], 2));
+    assert_eq!(store.text(), "4=2? 5=1 6=1 11=2? 12=2?");
+    store.apply(&run(13), rows(&[12, 11, 6, 5, 4], 3));
+    assert_eq!(store.text(), "4=3 5=3 6=3 11=3 12=3");
+}
+
+#[test]
 fn levels_add_one_sample_a_sync_and_repeat_safely() {
     let level = |slot| RunFacts {
         rules: rules(MetricType::Levels),

@@ -71,6 +71,7 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
         "state",
         "ended",
         "pages",
+        "records",
         "rows",
         "rejected",
         "partial",
@@ -81,9 +82,12 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
     let rows: Vec<Vec<String>> = list(&answer, "items")
         .iter()
         .map(|run| {
-            let mut row: Vec<String> = header[..9]
+            let mut row: Vec<String> = header[..10]
                 .iter()
-                .map(|field| cell(run.get(*field)))
+                .map(|field| match *field {
+                    "records" => fetched(run),
+                    field => cell(run.get(field)),
+                })
                 .collect();
             row.push(cell(run.pointer("/error/message")));
             row.push(notes(run).join("; "));
@@ -123,14 +127,15 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
         Output::Table | Output::Csv if is_final => {
             let field = |name: &str| cell(summary.get(name));
             let partial = if field("partial") == "true" {
-                ", partial: more was there"
+                ", partial"
             } else {
                 ""
             };
             println!(
-                "{metric}: {} rows from {} pages, {} rejected ({}{partial})",
+                "{metric}: {} rows from {} pages, {} records, {} rejected ({}{partial})",
                 field("rows"),
                 field("pages"),
+                fetched(summary),
                 field("rejected"),
                 field("ended")
             );
@@ -232,14 +237,19 @@ async fn listen(client: Client, run: String, heard: Arc<Mutex<BTreeMap<String, V
 /// One answer for one metric out of its runs (one for each window), newest window first.
 fn summary(metric: &str, runs: &[&Value]) -> Value {
     let mut total = json!({
-        "run": null, "state": "final", "ended": null, "pages": 0, "rows": 0, "rejected": 0,
-        "partial": false, "error": null,
+        "run": null, "state": "final", "ended": null, "pages": 0, "records": null, "stated_total": null,
+        "rows": 0, "rejected": 0, "partial": false, "error": null,
     });
     let mut said: Vec<String> = Vec::new();
     let (mut pages, mut rows, mut rejected, mut partial) = (0, 0, 0, false);
     let number = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or_default();
     for run in runs {
         pages += number(run.get("pages"));
+        for field in ["records", "stated_total"] {
+            if let Some(more) = run.get(field).and_then(Value::as_i64) {
+                total[field] = (number(total.get(field)) + more).into();
+            }
+        }
         for note in notes(run) {
             if !said.contains(&note) {
                 said.push(note);
@@ -283,6 +293,15 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
     total["partial"] = partial.into();
     total["notes"] = said.into();
     total
+}
+
+/// How many records were fetched, of how many that the API states.
+fn fetched(run: &Value) -> String {
+    let records = cell(run.get("records"));
+    match run.get("stated_total").and_then(Value::as_i64) {
+        Some(total) => format!("{records} of {total}"),
+        None => records,
+    }
 }
 
 /// What a run has to say beside its figures.

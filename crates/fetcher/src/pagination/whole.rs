@@ -1,0 +1,164 @@
+//! Whether a run is whole: what came against what the API states, and records that came twice.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use wire::run_manifest::RunEnd;
+
+use super::Facts;
+
+/// What is to be said about a run that ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Records may be missing anywhere, not only behind the last page.
+    pub has_gaps: bool,
+    /// Records that came again on a neighbouring page.
+    pub overlap: u64,
+    /// What a person should know, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// What speaks for and against a run being whole; grows page by page.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Tally {
+    /// Records that came, repeated ones included.
+    records: u64,
+    /// Whether some page's records could not be counted for certain.
+    uncounted: bool,
+    /// The total that the first page stated.
+    total: Option<u64>,
+    /// The smallest and the largest total stated after it, where they differ from it.
+    fell_to: Option<u64>,
+    grew_to: Option<u64>,
+    overlap: u64,
+    /// The first page without records, and the last one with some.
+    empty: Option<u32>,
+    filled: u32,
+    /// Fingerprints of pages whose neighbours have not both come; not kept over a checkpoint.
+    #[serde(skip)]
+    borders: HashMap<u32, HashSet<u64>>,
+    #[serde(skip)]
+    held: usize,
+}
+
+/// Fingerprints held at a time: 16 MiB. Pages whose neighbours never come do not gather without bounds.
+const HELD: usize = 500_000;
+
+impl Tally {
+    /// Takes in a page that counts.
+    pub(super) fn page(&mut self, number: u32, facts: &Facts) {
+        match facts.records.filter(|_| facts.is_counted) {
+            Some(0) => {
+                self.empty = Some(self.empty.map_or(number, |empty| empty.min(number)));
+            }
+            Some(records) => {
+                self.records += records;
+                self.filled = self.filled.max(number);
+            }
+            None => self.uncounted = true,
+        }
+        if let Some(stated) = facts.total {
+            match self.total {
+                None => self.total = Some(stated),
+                Some(first) if stated < first => {
+                    self.fell_to = Some(self.fell_to.map_or(stated, |known| known.min(stated)));
+                }
+                Some(first) if stated > first => {
+                    self.grew_to = Some(self.grew_to.map_or(stated, |known| known.max(stated)));
+                }
+                Some(_) => {}
+            }
+        }
+        self.compare(number, &facts.prints);
+    }
+
+    /// Counts what a page shares with its neighbours.
+    fn compare(&mut self, number: u32, prints: &[u64]) {
+        let own: HashSet<u64> = prints.iter().copied().collect();
+        // Records that are alike within a page cannot be told apart between pages either.
+        if own.len() < prints.len() || own.is_empty() {
+            return;
+        }
+        for neighbour in [number.checked_sub(1), number.checked_add(1)] {
+            if let Some(other) = neighbour.and_then(|neighbour| self.borders.get(&neighbour)) {
+                self.overlap += own.intersection(other).count() as u64;
+            }
+        }
+        if self.held > HELD {
+            self.borders.clear();
+            self.held = 0;
+        }
+        self.held += own.len();
+        self.borders.insert(number, own);
+        let is_between = |at: u32| {
+            let around = [at.checked_sub(1), at.checked_add(1)];
+            at == 1 && self.borders.contains_key(&2)
+                || around
+                    .iter()
+                    .all(|one| one.is_some_and(|one| self.borders.contains_key(&one)))
+        };
+        let done: Vec<u32> = (number.saturating_sub(1)..=number.saturating_add(1))
+            .filter(|at| is_between(*at))
+            .collect();
+        // A page is needed until both its neighbours were compared with it; emptied, it still tells that it came.
+        for at in done {
+            if let Some(prints) = self.borders.get_mut(&at) {
+                self.held = self.held.saturating_sub(prints.len());
+                *prints = HashSet::new();
+            }
+        }
+    }
+
+    pub(super) fn verdict(&self, end: RunEnd, max_pages: u32, is_numbered: bool) -> Verdict {
+        let mut verdict = Verdict {
+            overlap: self.overlap,
+            ..Verdict::default()
+        };
+        let distinct = self.records.saturating_sub(self.overlap);
+        let stated = self.total.filter(|_| !self.uncounted);
+        if end == RunEnd::PageCap {
+            let of = stated.map_or_else(String::new, |total| {
+                format!(": {distinct} of the {total} records that the API states")
+            });
+            verdict.notes.push(format!(
+                "stopped after {max_pages} pages (`max_pages`), and there is more{of}"
+            ));
+        } else if let Some(total) = stated.filter(|total| distinct < *total) {
+            verdict.has_gaps = true;
+            verdict.notes.push(format!(
+                "fetched {distinct} of the {total} records that the API states; \
+                 if it counts something else, leave `total` out of `pagination`"
+            ));
+        }
+        if let (Some(total), Some(fell_to)) = (self.total, self.fell_to) {
+            verdict.has_gaps = true;
+            verdict.notes.push(format!(
+                "the API's stated total changed during the run, from {total} to {fell_to} records: \
+                 what followed a record that is gone may have been passed over"
+            ));
+        } else if let (Some(total), Some(grew_to)) = (self.total, self.grew_to) {
+            verdict.notes.push(format!(
+                "the API's stated total changed during the run, from {total} to {grew_to} records"
+            ));
+        }
+        if let Some(empty) = self
+            .empty
+            .filter(|empty| is_numbered && *empty < self.filled)
+        {
+            verdict.has_gaps = true;
+            verdict.notes.push(format!(
+                "page {empty} had no records, and page {} had some",
+                self.filled
+            ));
+        }
+        if self.overlap > 0 {
+            verdict.notes.push(format!(
+                "{} records came again on a neighbouring page: the list shifted during the run, \
+                 and only a `key` in `select` counts each of them once",
+                self.overlap
+            ));
+        }
+        verdict
+    }
+}
