@@ -2,7 +2,7 @@
 # Fetches the tools that Tidemark is built, tested and tried with, into .tools/ of this repository.
 #
 #   sh deploy/setup.sh          what `just demo` and `just test` need
-#   sh deploy/setup.sh real     also datasette and vega_datasets, for `just demo-real`
+#   sh deploy/setup.sh real     also real servers and data to pull: datasette, json-server, kinto
 #
 # Needs rust (rustc 1.95 or later, cargo), python3 with pip, node and git; needs no root, touches
 # nothing outside the repository, may be run from anywhere and as often as you like: when nothing
@@ -15,6 +15,8 @@ BUF=1.75.0              # checks proto/ for style and for breaking changes
 POSTGRES=18.6.3         # a real PostgreSQL for the store's tests
 DATASETTE=0.65.5        # serves real data as a paged REST API
 VEGA_DATASETS=0.9.0     # the real data
+JSON_SERVER=0.17.4      # numbered pages with a Link header; version 1 has none
+KINTO=26.5.0            # pages by a Next-Page header, with Basic authentication and ETags
 RUST_MINIMUM=1.95
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -60,8 +62,13 @@ install() {
     rm -rf "$fresh"
     trap 'rm -rf "$fresh"' EXIT INT TERM
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
-        python3 -m pip install --quiet --target "$fresh" "$@" ||
+        python3 -m pip install --quiet --no-warn-conflicts --target "$fresh" "$@" ||
         fail "pip could not install $wanted (its words are above)"
+    settle
+}
+
+# settle: moves what was built into its place and stamps it.
+settle() {
     mkdir -p "$folder"
     for entry in "$fresh"/* "$fresh"/.[!.]*; do
         [ -e "$entry" ] || continue
@@ -72,6 +79,23 @@ install() {
     rm -rf "$fresh"
     trap - EXIT INT TERM
     printf '%s' "$wanted" > "$folder/.stamp"
+}
+
+# install_npm FOLDER PACKAGE…: the same with npm.
+install_npm() {
+    folder=$1; shift
+    wanted="$*"
+    if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then
+        return 0
+    fi
+    command -v npm >/dev/null 2>&1 || fail "npm is missing. It comes with Node.js (Debian: apt install npm)."
+    say "installing $wanted"
+    fresh="$folder.new.$$"
+    rm -rf "$fresh"
+    trap 'rm -rf "$fresh"' EXIT INT TERM
+    npm install --silent --no-audit --no-fund --no-update-notifier --prefix "$fresh" "$@" ||
+        fail "npm could not install $wanted (its words are above)"
+    settle
 }
 
 verify() { # verify PROGRAM ARGUMENT
@@ -86,5 +110,7 @@ verify just --version
 verify buf --version
 if [ "${1:-}" = real ]; then
     install "$tools/real" "datasette==$DATASETTE" "vega-datasets==$VEGA_DATASETS"
+    install "$tools/kinto" "kinto==$KINTO" "waitress==3.0.2"
+    install_npm "$tools/json-server" "json-server@$JSON_SERVER"
 fi
 say "ready. .tools/bin/just lists what can be done."

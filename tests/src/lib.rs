@@ -12,14 +12,18 @@ mod command_line;
 mod definitions;
 mod figures;
 mod hearing;
+mod orders;
 mod process;
+mod real_server;
 mod standalone;
 
 pub use command_line::{CommandLine, Said};
 pub use definitions::{cursor_metric, numbered_metric};
 pub use figures::{points, truth};
 pub use hearing::Hearing;
+pub use orders::Orders;
 pub use process::{Process, binary, free_port};
+pub use real_server::{RealServer, install_real_servers, root};
 pub use standalone::Standalone;
 
 use std::time::Duration;

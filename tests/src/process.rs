@@ -38,11 +38,7 @@ impl Process {
     /// Starts it with these arguments and variables, and nothing of the caller's own settings.
     pub fn start(arguments: &[String], variables: &[(&str, String)]) -> Self {
         let mut command = Command::new(binary());
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(arguments);
         for name in [
             "TIDEMARK_TOKEN",
             "TIDEMARK_URL",
@@ -54,10 +50,18 @@ impl Process {
         for (name, value) in variables {
             command.env(name, value);
         }
+        Self::of(command)
+    }
+
+    /// Starts any program.
+    pub fn of(mut command: Command) -> Self {
         let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("the binary starts");
+            .expect("the program starts");
         let (output, errors) = (Arc::default(), Arc::default());
         collect(
             child.stdout.take().expect("stdout is piped"),

@@ -5,20 +5,12 @@
     reason = "a helper of a test may fail like the test itself"
 )]
 
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use house_tests::binary;
+use house_tests::{binary, install_real_servers, root};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests lie in the repository")
-        .to_owned()
-}
 
 /// Runs a script of the repository to its end and returns whether it went well, with all it said.
 ///
@@ -58,9 +50,7 @@ async fn run(script: &str, arguments: &[&str], patience: Duration) -> (bool, Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_over_real_data_equals_sql() {
-    let (is_ready, said) = run("deploy/setup.sh", &["real"], Duration::from_mins(10)).await;
-    assert!(is_ready, "{said}");
-
+    install_real_servers().await;
     let (is_equal, said) = run(
         "deploy/local/demo-real.sh",
         &["--all"],
