@@ -102,5 +102,10 @@ fn text(
     } else {
         String::new()
     };
-    format!("{pages}{of} pages, {records} records, {rate:.0} records/s{parts}")
+    let noun = if pages == 1 && stated.is_none_or(|stated| stated == 1) {
+        "page"
+    } else {
+        "pages"
+    };
+    format!("{pages}{of} {noun}, {records} records, {rate:.0} records/s{parts}")
 }

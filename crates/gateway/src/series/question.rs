@@ -175,7 +175,7 @@ impl Question {
                     |error| {
                         Problem::query(vec![crate::problem::ProblemItem::parameter(
                             "range",
-                            format!(": {error}"),
+                            format!("cannot be read: {error}"),
                         )])
                     },
                 )?;
@@ -248,7 +248,7 @@ fn asked(parameters: &mut Parameters, zone: &jiff::tz::TimeZone, now: Timestamp)
         match range::parse_instant(&text, zone) {
             Ok(at) => Some(at),
             Err(error) => {
-                parameters.refuse(name, format!(": {error}"));
+                parameters.refuse(name, format!("cannot be read: {error}"));
                 None
             }
         }
