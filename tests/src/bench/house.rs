@@ -164,7 +164,7 @@ impl Cluster {
 
         let folder = tempfile::tempdir()?;
         let (recipient, identity) = keys(folder.path())?;
-        let listen = format!("127.0.0.1:{}", free_port()?);
+        let listen = format!("127.0.0.1:{}", house_tests::free_port());
         let token = "tm_a_token_of_the_bench_that_nobody_else_knows";
         let broker = nats.url();
         let start = |service: &str, extra: &[&str]| {
@@ -237,10 +237,4 @@ fn keys(folder: &Path) -> anyhow::Result<(String, String)> {
         .recipient()
         .to_string();
     Ok((recipient, path.display().to_string()))
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
 }

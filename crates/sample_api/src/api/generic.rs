@@ -84,7 +84,11 @@ fn route(world: &World, path: &str, asked: &Asked<'_>, twists: Twists<'_>) -> An
         ("/api/search", true) => list.search(asked.body),
         ("/api/form", true) => {
             let form = Query::parse(&String::from_utf8_lossy(asked.body));
-            without_keeping(list.page(form.number("page"), &form))
+            without_keeping(match (form.number("offset"), form.get("after")) {
+                (None, None) => list.page(form.number("page"), &form),
+                (Some(offset), _) => list.offset(Some(offset), &form),
+                (None, after) => list.cursor(after),
+            })
         }
         ("/api/by_header", false) => {
             let page = asked
@@ -93,19 +97,29 @@ fn route(world: &World, path: &str, asked: &Asked<'_>, twists: Twists<'_>) -> An
                 .and_then(|page| page.to_str().ok()?.parse().ok());
             without_keeping(list.page(page, query))
         }
+        ("/api/by_header/offset", false) => {
+            let offset = header(asked, "x-offset").and_then(|text| text.parse().ok());
+            without_keeping(list.offset(offset, query))
+        }
+        ("/api/by_header/after", false) => without_keeping(list.cursor(header(asked, "x-after"))),
+        ("/api/headers", false) => list.headers(asked),
         ("/api/rates", false) => {
             Answer::json(r#"{"base":"USD","rates":{"EUR":0.92,"JPY":151.3,"GBP":0.79}}"#)
         }
         ("/api/columns", false) => columns(world),
-        (other, false) => match other
-            .strip_prefix("/api/by_path/")
-            .and_then(|page| page.parse().ok())
-        {
-            Some(page) => list.page(Some(page), query),
+        (other, false) => match other.strip_prefix("/api/by_path/") {
+            Some(place) => list.by_path(place, query),
             None => not_found(),
         },
         _ => not_found(),
     }
+}
+
+fn header<'a>(asked: &Asked<'a>, name: &str) -> Option<&'a str> {
+    asked
+        .headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
 }
 
 fn without_keeping(mut answer: Answer) -> Answer {
@@ -171,6 +185,46 @@ impl List<'_> {
         Answer::json(out)
             .page(slice.number())
             .header("x-total-pages", pages.to_string())
+    }
+
+    /// A place in the path: `7`, `offset/120` or `after/CURSOR`.
+    fn by_path(self, place: &str, query: &Query) -> Answer {
+        match place.split_once('/') {
+            None => match place.parse() {
+                Ok(page) => self.page(Some(page), query),
+                Err(_) => not_found(),
+            },
+            Some(("offset", offset)) => match offset.parse() {
+                Ok(offset) => self.offset(Some(offset), query),
+                Err(_) => not_found(),
+            },
+            Some(("after", cursor)) => self.cursor(Some(cursor)),
+            Some(_) => not_found(),
+        }
+    }
+
+    /// Bare arrays: all that is said of pages stands in headers.
+    fn headers(self, asked: &Asked<'_>) -> Answer {
+        let slice = Slice::page(
+            self.query.number("page").unwrap_or(1),
+            self.size(self.query),
+        );
+        let twist = (self.twists)(slice.number());
+        let mut out = String::new();
+        self.write(&mut out, "", slice, &twist);
+        let pages = self.rows.len().div_ceil(slice.size);
+        let answer = host_decides(Answer::json(out).page(slice.number()))
+            .header("x-total-count", self.rows.len().to_string())
+            .header("x-total-pages", pages.to_string());
+        match self.next_address(asked, slice, &twist) {
+            Some(url) => {
+                let next = slice.number() + u64::from(!twist.repeats_cursor);
+                answer
+                    .header("next-page", url)
+                    .header("x-next-page", next.to_string())
+            }
+            None => answer,
+        }
     }
 
     /// Numbered pages that only say whether there are more.
