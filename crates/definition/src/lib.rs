@@ -73,5 +73,6 @@ pub use selection::{
     ValueSelect,
 };
 pub use span::{Span, SpanError, SpanUnit};
+pub use validate::{is_secret_header, is_secret_parameter};
 pub use variable::{LookUp, Variable};
 pub use window::{Interval, Window};

@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Secret(Secret),
     /// List the known APIs, show one, or write a ready definition of it
     Connectors(Connectors),
+    /// Draft definitions from what an API's documentation shows; nothing is sent
+    Import(Import),
     /// Print the JSON Schema of definitions
     Schema,
     /// Make, list and revoke tokens
@@ -458,6 +460,35 @@ pub(crate) struct Connectors {
     /// How answers are printed
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Import {
+    #[command(subcommand)]
+    pub(crate) from: ImportFrom,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ImportFrom {
+    /// A curl line in quotes, its words, or `-` for stdin
+    Curl {
+        /// The line as the documentation shows it
+        #[arg(
+            required = true,
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "LINE"
+        )]
+        line: Vec<String>,
+    },
+    /// An OpenAPI 3 document, JSON or YAML
+    Openapi {
+        /// The document; `-` is stdin
+        file: PathBuf,
+        /// Which operation: its operationId, or method and path such as `GET /orders`
+        #[arg(long, value_name = "ID")]
+        operation: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

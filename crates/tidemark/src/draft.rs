@@ -10,6 +10,9 @@ use serde_json::Value;
 use url::Url;
 
 pub(crate) use find::Findings;
+pub(crate) use yaml::{
+    is_secret_header, is_secret_parameter, name_from, quoted, title, write_select,
+};
 
 /// One answer, and how it was asked for.
 pub(crate) struct Answer<'a> {

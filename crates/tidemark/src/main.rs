@@ -17,6 +17,7 @@ mod demo;
 mod draft;
 mod egress_args;
 mod failure;
+mod import;
 mod keep;
 mod local;
 mod nats_server;
@@ -97,6 +98,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Watch(arguments) => commands::watch::watch(&arguments).await,
         Command::Secret(arguments) => commands::secrets::secret(&arguments.action).await,
         Command::Connectors(arguments) => commands::catalogue::connectors(&arguments),
+        Command::Import(arguments) => commands::importing::import(&arguments.from),
         Command::Schema => {
             commands::definitions::schema();
             Ok(())

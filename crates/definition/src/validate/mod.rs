@@ -13,6 +13,8 @@ mod variables;
 
 use std::collections::HashMap;
 
+pub use secrets::{is_secret_header, is_secret_parameter};
+
 use crate::bundle::{Bundle, Definition, Kind, Known, Located};
 use crate::connection::Connection;
 use crate::dataset::Dataset;

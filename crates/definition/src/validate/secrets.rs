@@ -32,7 +32,7 @@ const STRONG: &[&str] = &[
 const WEAK: &[&str] = &["key", "token", "auth", "session", "sid", "jwt", "bearer"];
 
 /// Tells whether a parameter holds a secret in plain text. Templates and empty values do not.
-pub(super) fn is_secret_parameter(name: &str, value: &str) -> bool {
+pub fn is_secret_parameter(name: &str, value: &str) -> bool {
     if value.trim().is_empty() || template::is_template(value) {
         return false;
     }
@@ -41,7 +41,7 @@ pub(super) fn is_secret_parameter(name: &str, value: &str) -> bool {
 }
 
 /// Tells whether a header holds a secret in plain text.
-pub(super) fn is_secret_header(name: &str, value: &str) -> bool {
+pub fn is_secret_header(name: &str, value: &str) -> bool {
     if value.trim().is_empty() || template::is_template(value) {
         return false;
     }

@@ -3,6 +3,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod definitions;
 pub(crate) mod expressions;
+pub(crate) mod importing;
 pub(crate) mod numbers;
 pub(crate) mod preview;
 pub(crate) mod recordings;

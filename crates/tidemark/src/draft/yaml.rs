@@ -144,6 +144,12 @@ fn write_metric(
     if let Some(paging) = paging {
         writeln!(text, "  pagination: {}", pagination(paging))?;
     }
+    write_select(text, found)?;
+    writeln!(text, "schedule: {{ every: 1h }}")
+}
+
+/// Writes what was found as a selection, with the type or resolution that goes with it.
+pub(crate) fn write_select(text: &mut String, found: &Findings) -> std::fmt::Result {
     let first = found.suggestions.first();
     let written = first.and_then(|first| serde_json::to_value(&first.select).ok());
     writeln!(text, "select:")?;
@@ -162,7 +168,7 @@ fn write_metric(
     } else {
         writeln!(text, "resolution: day")?;
     }
-    writeln!(text, "schedule: {{ every: 1h }}")
+    Ok(())
 }
 
 /// Writes a way of paging as a definition does.
@@ -185,17 +191,17 @@ fn flow(value: &Value) -> String {
     }
 }
 
-fn is_secret_parameter(name: &str) -> bool {
+pub(crate) fn is_secret_parameter(name: &str) -> bool {
     SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str())
 }
 
-fn is_secret_header(name: &str) -> bool {
+pub(crate) fn is_secret_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name == "authorization" || SECRET_HEADERS.iter().any(|word| name.contains(word))
 }
 
 /// Makes a name: lower-case letters, digits and `_`, a letter first.
-fn name_from(text: &str, otherwise: &str) -> String {
+pub(crate) fn name_from(text: &str, otherwise: &str) -> String {
     let mut name = String::new();
     for c in text.chars() {
         let c = c.to_ascii_lowercase();
@@ -216,7 +222,7 @@ fn name_from(text: &str, otherwise: &str) -> String {
     }
 }
 
-fn title(name: &str) -> String {
+pub(crate) fn title(name: &str) -> String {
     let text = name.replace('_', " ");
     let mut letters = text.chars();
     letters
@@ -226,7 +232,7 @@ fn title(name: &str) -> String {
 }
 
 /// A text in double quotes: JSON's are YAML's.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
