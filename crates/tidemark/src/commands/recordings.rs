@@ -151,12 +151,11 @@ pub(crate) fn test(arguments: &Test) -> Done {
     let mut differing = 0;
     for recording in &recordings {
         let own;
-        let bundle = match &given {
-            Some(given) => given,
-            None => {
-                own = recording.definitions()?;
-                &own
-            }
+        let bundle = if let Some(given) = &given {
+            given
+        } else {
+            own = recording.definitions()?;
+            &own
         };
         let got = recording.evaluate(bundle)?;
         let name = shown(recording.folder(), &arguments.folder);
@@ -232,8 +231,9 @@ fn by_place<'r>(result: &'r Value, part: &str) -> BTreeMap<(u64, u64, usize), &'
     for row in list(result, part) {
         let number = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or(0);
         let (page, index) = (number("page"), number("row"));
-        let again = (0..).find(|again| !rows.contains_key(&(page, index, *again)));
-        rows.insert((page, index, again.unwrap_or(0)), row);
+        let before = rows.range((page, index, 0)..=(page, index, usize::MAX));
+        let again = before.count();
+        rows.insert((page, index, again), row);
     }
     rows
 }
