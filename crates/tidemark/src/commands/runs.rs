@@ -320,14 +320,15 @@ mod tests {
     fn runs_of_one_sync_are_summed_up() {
         let run = |id: &str, rows: i64| {
             json!({ "id": id, "state": "final", "ended": "total_reached", "pages": 2, "partial": false,
-                "notes": ["shifted"], "metrics": [{ "metric": "m", "outcome": "applied", "rows": rows, "rejected": 1 }] })
+                "records": 8, "stated_total": 9, "notes": ["shifted"], "metrics": [{ "metric": "m", "outcome": "applied", "rows": rows, "rejected": 1 }] })
         };
         let total = summary("m", &[&run("r_2", 5), &run("r_1", 7)]);
         assert_eq!(
             total,
-            json!({ "run": "r_2", "state": "final", "ended": "total_reached", "pages": 4, "rows": 12,
-                "rejected": 2, "partial": false, "error": null, "notes": ["shifted"] })
+            json!({ "run": "r_2", "state": "final", "ended": "total_reached", "pages": 4, "records": 16,
+                "stated_total": 18, "rows": 12, "rejected": 2, "partial": false, "error": null, "notes": ["shifted"] })
         );
+        assert_eq!(fetched(&total), "16 of 18");
     }
 
     #[test]
