@@ -8,7 +8,7 @@ use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use bytes::Bytes;
 use std::time::Duration;
-use wire::stream::{BUDGET_BUCKET, TOKEN_BUCKET, TokenCell, budget_key, token_key};
+use wire::stream::{BUDGET_BUCKET, TOKEN_BUCKET, TokenCell, budget_key, consent_key, token_key};
 
 /// NATS' number for a value that changed meanwhile.
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
@@ -133,6 +133,25 @@ impl Tokens {
     ) -> Result<u64, Error> {
         let key = token_key(workspace, connection, cell)?;
         send(&self.bus, TOKEN_BUCKET, &key, lifetime(ttl), value).await
+    }
+}
+
+impl Tokens {
+    /// Returns what is kept of a person's consent, by the hash of its state.
+    pub async fn consent(&self, state_hash: &str) -> Result<Option<Held>, Error> {
+        get(&self.bus, TOKEN_BUCKET, &consent_key(state_hash)?).await
+    }
+
+    /// Sets what is kept of a person's consent if it is still the one of `revision`; it is gone after `ttl`.
+    pub async fn set_consent(
+        &self,
+        state_hash: &str,
+        revision: Option<u64>,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<Swap, Error> {
+        let key = consent_key(state_hash)?;
+        swap(&self.bus, TOKEN_BUCKET, &key, revision, value, ttl).await
     }
 }
 

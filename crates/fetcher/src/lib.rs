@@ -4,6 +4,7 @@ pub mod auth;
 pub mod budget;
 pub mod conditions;
 pub mod config;
+mod consent;
 pub mod decode;
 pub mod detect;
 pub mod egress;
@@ -23,6 +24,7 @@ pub mod retry;
 pub mod serve;
 pub mod stated_limit;
 pub mod sync_run;
+mod trial;
 
 pub use config::Config;
 pub use egress::{Allow, Guard, GuardConfig, Verdict, check_url};

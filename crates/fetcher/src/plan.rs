@@ -113,7 +113,7 @@ impl Plan {
 }
 
 /// Documents of the store say their kind; the types do not.
-fn document(document: Option<&wire::Json>) -> Value {
+pub(crate) fn document(document: Option<&wire::Json>) -> Value {
     let mut document = document
         .map(|document| document.0.clone())
         .unwrap_or_default();

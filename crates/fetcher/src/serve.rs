@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::egress::AllowList;
 use crate::error::Error;
 use crate::instruments::Instruments;
-use crate::preview;
 use crate::sync_run::{Engine, Outlet};
+use crate::{consent, preview, trial};
 
 /// An operator who has changed the allow-list looks at the effect within seconds.
 const LOOK_AT_LIST: Duration = Duration::from_secs(2);
@@ -40,6 +40,8 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
             .sharing(bus.clone()),
     );
     let (previewing, answering) = (engine.clone(), bus.clone());
+    let (trying, asked) = (engine.clone(), bus.clone());
+    let (redeeming, given) = (engine.clone(), bus.clone());
     let shutdown = context.shutdown.clone();
     let consuming = bus.clone();
     context.tasks.spawn_essential("fetcher.sync", async move {
@@ -59,6 +61,16 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
         .tasks
         .spawn_essential("fetcher.preview", async move {
             preview::serve(&previewing, &answering, &stop).await;
+        });
+    let stop = context.shutdown.clone();
+    context.tasks.spawn_essential("fetcher.trial", async move {
+        trial::serve(&trying, &asked, &stop).await;
+    });
+    let stop = context.shutdown.clone();
+    context
+        .tasks
+        .spawn_essential("fetcher.consent", async move {
+            consent::serve(&redeeming, &given, &stop).await;
         });
     ready.set(true);
     tracing::info!(concurrency, "fetcher is ready");

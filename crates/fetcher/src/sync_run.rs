@@ -118,6 +118,11 @@ impl Engine {
         })
     }
 
+    /// What opens secrets.
+    pub(crate) fn identities(&self) -> &[Identity] {
+        &self.identities
+    }
+
     /// Shares tokens with the other fetchers on `bus`, and keeps rotated refresh tokens on the store's side.
     #[must_use]
     pub fn sharing(mut self, bus: bus::Bus) -> Self {

@@ -20,6 +20,7 @@ mod problem;
 
 mod apply;
 mod audit;
+mod authorize;
 mod catalogue;
 mod definitions;
 mod export;
@@ -34,6 +35,7 @@ mod standing;
 mod sync;
 mod time;
 mod tokens;
+mod trial;
 mod updates;
 
 mod error;

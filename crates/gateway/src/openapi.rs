@@ -13,8 +13,8 @@ use crate::definitions::{connections, datasets, metrics};
 use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::{
-    apply, audit, catalogue, export, openapi, pages, preview, probes, progress, runs, secrets,
-    series, sync, tokens, updates,
+    apply, audit, authorize, catalogue, export, openapi, pages, preview, probes, progress, runs,
+    secrets, series, sync, tokens, trial, updates,
 };
 
 /// Pages are made of files of this origin and nothing else.
@@ -31,6 +31,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     paths(
         apply::apply, preview::preview,
         connections::list, connections::get, connections::put, connections::delete,
+        trial::test, authorize::begin, authorize::standing, authorize::callback,
         datasets::list, datasets::get, datasets::put, datasets::delete,
         metrics::list, metrics::get, metrics::put, metrics::delete,
         series::series, series::value,

@@ -22,8 +22,8 @@ use crate::problem::Problem;
 use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
-    apply, audit, catalogue, doorway, export, openapi, pages, preview, probes, progress, runs,
-    secrets, series, sync, tokens, updates,
+    apply, audit, authorize, catalogue, doorway, export, openapi, pages, preview, probes, progress,
+    runs, secrets, series, sync, tokens, trial, updates,
 };
 
 /// Everything that handlers share; cheap to clone.
@@ -173,6 +173,22 @@ fn routes() -> Vec<Route> {
             "/api/v1/connections/{name}",
             Some(Editor),
             delete(connections::delete),
+        ),
+        write("/api/v1/connections/{name}/test", post(trial::test)),
+        write(
+            "/api/v1/connections/{name}/authorize",
+            post(authorize::begin),
+        ),
+        read(
+            "/api/v1/connections/{name}/authorize",
+            Editor,
+            get(authorize::standing),
+        ),
+        route(
+            Method::GET,
+            "/oauth/callback",
+            None,
+            get(authorize::callback),
         ),
         read("/api/v1/datasets", Viewer, get(datasets::list)),
         read("/api/v1/datasets/{name}", Viewer, get(datasets::get)),

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Keep credentials, write only
     Secret(Secret),
+    /// Try a connection, or let a person authorize it
+    Connection(Connection),
     /// List the known APIs, show one, or write a ready definition of it
     Connectors(Connectors),
     /// Draft definitions from what an API's documentation shows; nothing is sent
@@ -131,6 +133,9 @@ pub(crate) struct Standalone {
         value_name = "HOST:PORT"
     )]
     pub(crate) listen: String,
+    /// The address people use, to which they come back after they authorized a connection [default: where it listens]
+    #[arg(long, env = "TIDEMARK_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
     /// Use a running NATS instead of starting one
@@ -177,6 +182,9 @@ pub(crate) struct Service {
     /// Where the gateway listens (gateway only)
     #[arg(long, env = "TIDEMARK_LISTEN", value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
+    /// The address people use, to which they come back after they authorized a connection (gateway only) [default: where it listens]
+    #[arg(long, env = "TIDEMARK_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
     /// Files with age identities that open secrets (fetcher only); may be repeated
@@ -413,6 +421,33 @@ pub(crate) struct Watch {
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Connection {
+    #[command(subcommand)]
+    pub(crate) action: ConnectionAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ConnectionAction {
+    /// Say in plain words whether it works, and what fails
+    Test {
+        /// The connection
+        name: String,
+        /// A path below its base address [default: the base address itself]
+        #[arg(long)]
+        path: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Print the address where a person consents, and wait until they have
+    Authorize {
+        /// The connection
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

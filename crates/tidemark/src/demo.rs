@@ -65,6 +65,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let standalone = cli::Standalone {
         data: Some(data),
         listen: format!("127.0.0.1:{}", port(arguments.port)),
+        public_url: None,
         egress: EgressArgs {
             allow_host: vec![sample.address().to_string()],
             ..EgressArgs::default()

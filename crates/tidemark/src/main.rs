@@ -96,6 +96,9 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Runs(arguments) => commands::runs::runs(&arguments).await,
         Command::Query(arguments) => commands::numbers::query(&arguments).await,
         Command::Watch(arguments) => commands::watch::watch(&arguments).await,
+        Command::Connection(arguments) => {
+            commands::connections::connection(&arguments.action).await
+        }
         Command::Secret(arguments) => commands::secrets::secret(&arguments.action).await,
         Command::Connectors(arguments) => commands::catalogue::connectors(&arguments),
         Command::Import(arguments) => commands::importing::import(&arguments.from),

@@ -107,6 +107,7 @@ pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
     if let Some(listen) = &arguments.listen {
         config.listen = resolve(listen).await?;
     }
+    config.public_url.clone_from(&arguments.public_url);
     config.serves_telemetry = arguments.process.probes.is_none();
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await

@@ -182,6 +182,7 @@ async fn start_services(
     let evaluating = evaluator::Config::new(serve::worker_program()?);
     let mut serving = gateway::Config {
         listen: address,
+        public_url: arguments.public_url.clone(),
         ..gateway::Config::default()
     };
     // There is no load balancer that would have to look away first.

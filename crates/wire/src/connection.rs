@@ -7,8 +7,11 @@ pub use crate::generated::{
     ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, TestStep,
 };
 
-/// Under this name the code and verifier of a person's consent are sealed.
-pub const CONSENT: &str = "consent";
+/// Under this name the code of a person's consent is sealed; no secret can be called so.
+pub const CONSENT: &str = "code of a consent";
+
+/// Under this name the proof key's verifier is sealed, among the secrets.
+pub const VERIFIER: &str = "verifier of a consent";
 
 macro_rules! of_a_connection {
     ($($message:ident on $subject:path $(, needs $requires:ident)?;)+) => {$(

@@ -270,6 +270,11 @@ pub fn token_key(
     ))
 }
 
+/// Returns the key of a person's consent, by the hash of its state; never the key of a token, which has three parts.
+pub fn consent_key(state_hash: &str) -> Result<String, InvalidToken> {
+    Ok(format!("consent.{}", token(state_hash)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -176,6 +176,11 @@ impl Access {
         &self.connection.headers
     }
 
+    /// The names of its secrets.
+    pub fn secret_names(&self) -> Vec<String> {
+        self.secrets.keys().cloned().collect()
+    }
+
     /// Says which credentials a token was given for, without the refresh token, which changes by itself.
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint

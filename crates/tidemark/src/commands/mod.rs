@@ -1,6 +1,7 @@
 //! One file for each noun of the command line.
 
 pub(crate) mod catalogue;
+pub(crate) mod connections;
 pub(crate) mod definitions;
 pub(crate) mod expressions;
 pub(crate) mod importing;
