@@ -9,9 +9,9 @@ use crate::database::{Tx, values};
 use crate::error::{Error, Result};
 use crate::packed::packed_cells;
 use crate::points::{self, Cell, CellChange, Coverage, next_version};
+use crate::run_end::{self, RunEnd};
 use crate::runs::{
-    self, Interval, MetricOutcome, Outcome, REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunEnd,
-    RunState,
+    self, Interval, MetricOutcome, Outcome, REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunState,
 };
 use crate::workspaces::EPOCH_SETTING;
 
@@ -88,7 +88,7 @@ impl Store {
                 error: Some(EARLIER_EPOCH.into()),
                 ..RunEnd::default()
             };
-            runs::finish(&mut tx, ws, &run.id, RunState::Superseded, &end).await?;
+            run_end::finish(&mut tx, ws, &run.id, RunState::Superseded, &end).await?;
             tx.commit(step).await?;
             return Ok(None);
         }
@@ -345,7 +345,7 @@ impl Commit {
             ));
         }
         let (ws, run) = (self.run.workspace.clone(), self.run.id.clone());
-        if runs::finish(&mut self.tx, &ws, &run, state, end).await? {
+        if run_end::finish(&mut self.tx, &ws, &run, state, end).await? {
             return Ok(());
         }
         Err(Error::Conflict {

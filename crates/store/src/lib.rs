@@ -19,6 +19,7 @@ mod points;
 mod postgres;
 mod reading;
 mod recompute;
+mod run_end;
 mod runs;
 mod secrets;
 mod sqlite;
@@ -44,9 +45,10 @@ pub use outbox::OutboxRow;
 pub use points::{Cell, CellChange, Coverage, MetricState, Point, SeriesPoints, SeriesRows};
 pub use reading::{Unreadable, instant, parse_instant};
 pub use recompute::Recompute;
+pub use run_end::{GONE_PAUSES_AT, RunEnd};
 pub use runs::{
-    DueSlot, Evaluation, GONE_PAUSES_AT, Interval, MetricOutcome, MetricRun, NewRuns, Opened,
-    Outcome, REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunDetail, RunEnd, RunKind, RunState,
+    DueSlot, Evaluation, Interval, MetricOutcome, MetricRun, NewRuns, Opened, Outcome,
+    REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunDetail, RunKind, RunState,
 };
 pub use secrets::{SealedSecret, SecretInfo};
 pub use sweep::{AUDIT_KEPT, BATCH, EXPIRED_TOKENS_KEPT, REJECTED_KEPT, RUNS_KEPT, Swept};
