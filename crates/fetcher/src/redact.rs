@@ -121,7 +121,11 @@ impl Redactor {
         let mut out = Vec::with_capacity(body.len());
         let mut from = 0;
         for range in found {
-            out.extend_from_slice(&body[from..range.start]);
+            let range = with_its_escapes(&body, &range);
+            if range.end <= from {
+                continue;
+            }
+            out.extend_from_slice(body.get(from..range.start).unwrap_or_default());
             if is_number(&body, range.start, range.end) {
                 out.extend(std::iter::repeat_n(b'1', range.len()));
             } else {
@@ -221,6 +225,17 @@ fn widened(text: &[u8], range: &Range<usize>) -> Range<usize> {
     start..end
 }
 
+/// Widens a range so that it cuts no JSON escape in two: half of one would leave the page unreadable.
+fn with_its_escapes(body: &[u8], range: &Range<usize>) -> Range<usize> {
+    let is_escaped = |at: usize| {
+        let backslashes = body[..at].iter().rev().take_while(|byte| **byte == b'\\');
+        backslashes.count() % 2 == 1
+    };
+    let start = range.start - usize::from(is_escaped(range.start));
+    let end = range.end + usize::from(range.end < body.len() && is_escaped(range.end));
+    start..end
+}
+
 /// Whether the digits at `from..to` stand outside a string, as (part of) a number.
 fn is_number(body: &[u8], from: usize, to: usize) -> bool {
     let of_number =
@@ -317,6 +332,16 @@ mod tests {
             text,
             "{\"id\":1111111,\"t\":\"key ***\",\"l\":[-1111111.5]}"
         );
+    }
+
+    #[test]
+    fn no_escape_is_cut_in_two() {
+        for secret in ["\"a\\bcdefg", "abcdefg\\", "\\\\abcdef\"", "\"\\\"abcdefgh"] {
+            let page = serde_json::json!({ "next": secret, "n": 1 }).to_string();
+            let masked = redactor(secret).body(Bytes::from(page));
+            let read = serde_json::from_slice::<serde_json::Value>(&masked);
+            assert!(read.is_ok_and(|page| page["next"] == "***"), "{masked:?}");
+        }
     }
 
     #[test]
