@@ -553,10 +553,19 @@ fn a_run_is_whole_when_what_came_is_what_was_stated() {
     }
 }
 
+/// Fingerprints and stated total of each page, then how the run ends, whether with gaps, repeated records, the note.
+type Whole = (
+    &'static [(&'static [u64], Option<u64>)],
+    RunEnd,
+    bool,
+    u64,
+    &'static str,
+);
+
 #[test]
 fn what_is_missing_or_came_twice_is_told() {
     let page = json!({"page": {"param": "page"}});
-    let table: &[(&[(&[u64], Option<u64>)], RunEnd, bool, u64, &str)] = &[
+    let table: &[Whole] = &[
         (
             &[(&[1, 2], Some(9)), (&[3], Some(9))],
             RunEnd::ShortPage,
