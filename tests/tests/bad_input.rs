@@ -229,7 +229,7 @@ fn definitions() -> Vec<(
         ("a short name of a zone", metric_with("timezone", json!("EST5EDT4")), "definition.timezone", "timezone", "IANA"),
         ("an unknown aggregation", metric_with("aggregation", json!("avgg")), "definition.aggregation", "aggregation", "count_distinct"),
         ("a field of somebody else", metric_with("tenant_id", json!("other")), "definition.unknown_field", "tenant_id", "tenant_id"),
-        ("a feature to come", connection_with("variables", json!({ "a": "b" })), "definition.not_yet", "variables", "not supported yet"),
+        ("a feature to come", connection_with("variables", json!({ "org": { "path": "/me", "select": "a" } })), "definition.not_yet", "variables.org", "not supported yet"),
         ("a connection that is not there", json!([with(metric(), "connection", json!("nowhere"))]).to_string(), "definition.connection_unknown", "connection", "nowhere"),
         ("half an expression", expression("a."), "expression.syntax", "expression", "unexpected end"),
         ("an empty expression", expression(""), "definition.required", "expression", "empty"),
