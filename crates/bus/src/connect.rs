@@ -1,6 +1,7 @@
 //! A connection that survives what happens to the server: outages, restarts and revoked credentials.
 
 use crate::error::Error;
+use crate::hand_over::HandOver;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, jetstream};
 use std::path::PathBuf;
@@ -101,6 +102,7 @@ struct Inner {
     reviving: Mutex<Revival>,
     connections: watch::Sender<u64>,
     page_slots: Semaphore,
+    hand_over: HandOver,
 }
 
 /// One client and whether it has ended for good, as it does when credentials are refused on reconnecting.
@@ -164,6 +166,7 @@ impl Bus {
                 }),
                 connections,
                 page_slots: Semaphore::new(PAGES_IN_FLIGHT),
+                hand_over: HandOver::default(),
             }),
         })
     }
@@ -222,6 +225,17 @@ impl Bus {
     /// Changes whenever a connection was made or lost for good: what was asked of the server before is forgotten.
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.inner.connections.subscribe()
+    }
+
+    /// Lets whoever reads pages over this connection have those published over it without asking the server again.
+    ///
+    /// For processes that fetch and evaluate; elsewhere it would keep up to 16 MiB for nobody.
+    pub fn hand_over_pages(&self) {
+        self.inner.hand_over.begin();
+    }
+
+    pub(crate) fn hand_over(&self) -> &HandOver {
+        &self.inner.hand_over
     }
 
     pub(crate) fn page_slots(&self) -> &Semaphore {

@@ -3,20 +3,22 @@
 //! Each worker pulls one message, handles it, settles it and pulls the next. Nothing is fetched ahead, so nothing
 //! waits in a queue of ours while its acknowledgement is due, and stopping hands nothing back but what nobody began.
 
+mod taken;
+
 use crate::connect::{Bus, Live};
 use crate::dead::Given;
 use crate::error::Error;
+use crate::in_hand::{InHand, keep};
 use crate::outcome::{Outcome, Reason};
 use crate::trace_context;
+use async_nats::Subscriber;
 use async_nats::jetstream::{self, AckKind};
-use async_nats::{HeaderMap, Subscriber};
-use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use taken::Taken;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wire::message::{self, Malformed, Message, Part, TENANT_MISMATCH};
@@ -40,18 +42,6 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(2);
 /// Longer waits belong in the ledger: a waiting message counts as unacknowledged.
 const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
-/// How often an acknowledgement is tried; then the message comes again, which is harmless.
-const ACK_TRIES: u32 = 3;
-
-/// A word after every page costs the broker more than the page; its patience is at least three seconds.
-const BETWEEN_WORDS: Duration = Duration::from_millis(500);
-
-/// How often the bus says that a handler is still at work: most are done before the first time.
-const STILL_AT_WORK: Duration = Duration::from_secs(1);
-
-/// A handler that takes longer than this hangs: somebody else may try.
-const LONGEST_WORK: Duration = Duration::from_hours(1);
-
 /// How long a stopping worker waits for a message that was already on its way to it.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
@@ -67,54 +57,6 @@ pub struct Delivery<M> {
     pub deliveries: u64,
     /// For telling the broker that work goes on.
     pub in_hand: InHand,
-}
-
-/// Tells the broker that work on a message goes on, so that nobody else gets it.
-#[derive(Clone)]
-pub struct InHand(Option<Arc<Word>>);
-
-struct Word {
-    acker: Arc<jetstream::message::Acker>,
-    /// When the broker last heard of the message.
-    last: std::sync::Mutex<Instant>,
-}
-
-impl InHand {
-    /// Returns one that tells nobody, for handlers under test.
-    pub fn nobody() -> Self {
-        Self(None)
-    }
-
-    fn of(acker: Arc<jetstream::message::Acker>) -> Self {
-        let last = std::sync::Mutex::new(Instant::now());
-        Self(Some(Arc::new(Word { acker, last })))
-    }
-
-    /// Begins the wait for an acknowledgement anew. A failure is only logged: the worst is a second delivery.
-    ///
-    /// Call it as often as something was done: the broker writes its state to disk at each word, so that it is told
-    /// at most twice a second.
-    pub async fn progress(&self) {
-        let Some(word) = self.0.as_ref().filter(|word| word.is_due()) else {
-            return;
-        };
-        if let Err(error) = word.acker.ack_with(AckKind::Progress).await {
-            tracing::debug!(%error, "progress could not be reported");
-        }
-    }
-}
-
-impl Word {
-    /// Whether the last word was long enough ago; if so, the next one counts from now.
-    fn is_due(&self) -> bool {
-        let now = Instant::now();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = now.duration_since(*last) >= BETWEEN_WORDS;
-        if is_due {
-            *last = now;
-        }
-        is_due
-    }
 }
 
 struct Loop<H> {
@@ -403,73 +345,6 @@ impl<H> Loop<H> {
                 taken.answer(AckKind::Nak(Some(AFTER_TROUBLE))).await;
             }
         }
-    }
-}
-
-/// Waits for `work` and says meanwhile that it goes on.
-async fn keep<T>(in_hand: &InHand, work: impl Future<Output = T>) -> T {
-    let began = Instant::now();
-    let mut work = std::pin::pin!(work);
-    loop {
-        match tokio::time::timeout(STILL_AT_WORK, &mut work).await {
-            Ok(done) => return done,
-            Err(_) if began.elapsed() < LONGEST_WORK => in_hand.progress().await,
-            Err(_) => tracing::error!("a handler hangs; its message may go to another"),
-        }
-    }
-}
-
-/// A message as the broker delivered it.
-struct Taken {
-    subject: String,
-    headers: Option<HeaderMap>,
-    payload: Bytes,
-    sequence: u64,
-    deliveries: u64,
-    acker: Arc<jetstream::message::Acker>,
-}
-
-impl Taken {
-    fn of(live: &Live, message: async_nats::Message, consumer: Consumer) -> Option<Self> {
-        let message = jetstream::Message {
-            message,
-            context: live.jetstream.clone(),
-        };
-        let (sequence, deliveries) = {
-            let info = message.info().ok()?;
-            if info.stream != consumer.stream().name() {
-                return None;
-            }
-            (
-                info.stream_sequence,
-                u64::try_from(info.delivered).unwrap_or(1),
-            )
-        };
-        let (message, acker) = message.split();
-        Some(Self {
-            subject: message.subject.to_string(),
-            headers: message.headers,
-            payload: message.payload,
-            sequence,
-            deliveries,
-            acker: Arc::new(acker),
-        })
-    }
-
-    /// Tells the server and waits for its word, a few times. Failing is harmless: the message comes again.
-    async fn answer(&self, kind: AckKind) {
-        for _ in 0..ACK_TRIES {
-            match self.acker.double_ack_with(kind).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::debug!(%error, ?kind, "an acknowledgement was not confirmed");
-                }
-            }
-        }
-        tracing::warn!(
-            subject = self.subject,
-            "a message is not acknowledged and comes again"
-        );
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::connect::Bus;
 use crate::error::Error;
-use crate::publish::{PageBody, PublishedPage};
+use crate::publish_pages::{PageBody, PublishedPage};
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind};
 use std::time::Duration;

@@ -6,13 +6,11 @@ use crate::trace_context;
 use async_nats::client::RequestErrorKind;
 use async_nats::{HeaderMap, Request};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::message::{self, Message, id};
-use wire::page::{self, ChunkHeaders};
-use wire::{MetricUpdate, PageHeaders, Progress, RunManifest, Subject, SyncRequest, Wake, header};
+use wire::{MetricUpdate, Progress, RunManifest, Subject, SyncRequest, Wake, header};
 
 /// A stream that has not answered by then has lost the message or the answer; the identity makes asking again harmless.
 const ACK_WITHIN: Duration = Duration::from_secs(5);
@@ -28,7 +26,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Room for the trace context and the line endings of headers.
-const SPARE: usize = 512;
+pub(crate) const SPARE: usize = 512;
 
 /// NATS' number for a store that refused a message; the words tell why.
 const STORE_FAILED: u64 = 10_077;
@@ -40,42 +38,6 @@ pub enum Published {
     Accepted,
     /// A request of the same dataset and window is still there.
     AlreadyRunning,
-}
-
-/// A page's body with the hash by which it is known, so that it is hashed once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageBody {
-    bytes: Bytes,
-    hash: String,
-}
-
-impl PageBody {
-    /// Hashes `bytes`.
-    pub fn of(bytes: Bytes) -> Self {
-        let hash = page::hash(&bytes);
-        Self { bytes, hash }
-    }
-
-    /// The body itself.
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// SHA-256 of the body, lower-case hex.
-    pub fn hash(&self) -> &str {
-        &self.hash
-    }
-}
-
-/// Where a page lies now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedPage {
-    /// Sequences of its chunks, in order.
-    pub sequences: Vec<u64>,
-    /// SHA-256 of the whole body, lower-case hex.
-    pub hash: String,
-    /// Length of the whole body.
-    pub bytes: u64,
 }
 
 /// A stream's word that it has a message.
@@ -117,97 +79,6 @@ impl Bus {
             }) if description.contains("per subject") => Ok(Published::AlreadyRunning),
             Err(error) => Err(error),
         }
-    }
-
-    /// Stores a page's body untouched, in as many chunks as the server's bound on messages needs.
-    ///
-    /// At most 16 chunks are on their way at once over the whole process; the rest wait here. `delivery` is how often
-    /// the sync request had been delivered: a second delivery may see another body under the same number.
-    pub async fn publish_page(
-        &self,
-        workspace: &str,
-        dataset: &str,
-        page: PageHeaders,
-        delivery: u64,
-        body: PageBody,
-    ) -> Result<PublishedPage, Error> {
-        self.store_page(workspace, dataset, page, delivery, body, None)
-            .await
-    }
-
-    /// Stores a page; with a `life`, the stream lets it go after that by itself.
-    pub(crate) async fn store_page(
-        &self,
-        workspace: &str,
-        dataset: &str,
-        page: PageHeaders,
-        delivery: u64,
-        body: PageBody,
-        life: Option<Duration>,
-    ) -> Result<PublishedPage, Error> {
-        let subject = wire::subject::page(workspace, dataset, &page.run)?;
-        let PageBody { bytes: body, hash } = body;
-        let bytes = body.len() as u64;
-        let mut chunk = ChunkHeaders {
-            page,
-            chunk: 1,
-            chunks: u32::MAX,
-            hash,
-        };
-        // The longest numbers are assumed, so that every chunk's headers fit.
-        let reserved = headers_size(&chunk_headers(&chunk, delivery)) + SPARE;
-        let room = self
-            .live()
-            .await?
-            .client
-            .max_payload()
-            .saturating_sub(reserved)
-            .max(1);
-        let chunks = body.len().div_ceil(room).max(1);
-        chunk.chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
-
-        let headers = |number: u32| {
-            let mut headers = chunk_headers(
-                &ChunkHeaders {
-                    chunk: number,
-                    ..chunk.clone()
-                },
-                delivery,
-            );
-            if let Some(life) = life {
-                headers.insert(header::LIFE, life.as_secs().max(1).to_string());
-            }
-            headers
-        };
-        let sequences = if chunk.chunks == 1 {
-            vec![self.publish_chunk(&subject, || headers(1), body).await?]
-        } else {
-            stream::iter(1..=chunk.chunks)
-                .map(|number| {
-                    let start = (number as usize - 1) * room;
-                    let piece = body.slice(start..(start + room).min(body.len()));
-                    let (subject, headers) = (&subject, &headers);
-                    self.publish_chunk(subject, move || headers(number), piece)
-                })
-                .buffered(16)
-                .try_collect()
-                .await?
-        };
-        Ok(PublishedPage {
-            sequences,
-            hash: chunk.hash,
-            bytes,
-        })
-    }
-
-    async fn publish_chunk(
-        &self,
-        subject: &Subject,
-        headers: impl Fn() -> HeaderMap,
-        body: Bytes,
-    ) -> Result<u64, Error> {
-        let _slot = self.page_slots().acquire().await.map_err(|_| Error::Away)?;
-        Ok(self.publish(subject, headers, body).await?.sequence)
     }
 
     /// Says how a run ended, in parts where one message is too small. Returns the sequence of the last part.
@@ -450,19 +321,8 @@ pub(crate) async fn request_ack(
     }
 }
 
-fn chunk_headers(chunk: &ChunkHeaders, delivery: u64) -> HeaderMap {
-    let page = &chunk.page;
-    let mut headers = HeaderMap::new();
-    let id = id::page(&page.run, page.attempt, delivery, page.page, chunk.chunk);
-    headers.insert(header::MESSAGE_ID, id.as_str());
-    for (name, value) in chunk.to_pairs() {
-        headers.insert(name, value.as_str());
-    }
-    headers
-}
-
 /// Returns how many bytes the headers take on the wire.
-fn headers_size(headers: &HeaderMap) -> usize {
+pub(crate) fn headers_size(headers: &HeaderMap) -> usize {
     let lines = headers.iter().flat_map(|(name, values)| {
         values
             .iter()

@@ -101,7 +101,12 @@ impl RunPages {
     ///
     /// All of them are held in memory: ask for a few at a time.
     pub async fn bodies(&mut self, pages: &[PageEntry]) -> Result<Option<Vec<Bytes>>, Error> {
-        let wanted = pages.iter().flat_map(|page| page.sequences.iter().copied());
+        let here: Vec<Option<Bytes>> = pages
+            .iter()
+            .map(|page| self.bus.hand_over().take(&page.sequences, &page.hash))
+            .collect();
+        let wanted = pages.iter().zip(&here).filter(|(_, here)| here.is_none());
+        let wanted = wanted.flat_map(|(page, _)| page.sequences.iter().copied());
         let mut chunks = HashMap::new();
         let mut missing: Vec<u64> = Vec::new();
         for sequence in wanted {
@@ -135,7 +140,11 @@ impl RunPages {
             };
         }
         let mut bodies = Vec::with_capacity(pages.len());
-        for page in pages {
+        for (page, here) in pages.iter().zip(here) {
+            if let Some(body) = here {
+                bodies.push(body);
+                continue;
+            }
             let parts = page.sequences.iter();
             let body = joined(parts.filter_map(|sequence| chunks.get(sequence).cloned()));
             // After a stream was lost and made again, a sequence may name another message.

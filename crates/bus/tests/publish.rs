@@ -195,6 +195,27 @@ async fn pages_that_lie_out_of_order_or_under_another_run_come_in_the_order_aske
 }
 
 #[tokio::test]
+async fn pages_go_from_hand_to_hand_once_where_that_is_wanted() {
+    let server = TestServer::start().await;
+    let bus = server.provisioned().await;
+    bus.hand_over_pages();
+    let mut pages = Vec::new();
+    for number in 1..=3 {
+        let body = PageBody::of(Bytes::from(format!("[{number}]")));
+        let headers = page_headers("r_1", number);
+        let published = bus.publish_page("default", "d_1", headers, 1, body).await;
+        pages.push(entry(number, published.unwrap()));
+    }
+    let elsewhere = server.bus().await;
+    for reader in [&elsewhere, &bus, &elsewhere] {
+        let bodies = bodies(reader, "r_1", &pages).await.unwrap().unwrap();
+        assert_eq!(bodies, ["[1]", "[2]", "[3]"]);
+    }
+    bus.purge_run_pages("default", "d_1", "r_1").await.unwrap();
+    assert_eq!(bodies(&bus, "r_1", &pages).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn purged_or_exchanged_pages_are_gone_and_other_runs_stay() {
     let server = TestServer::start().await;
     let bus = server.provisioned().await;

@@ -165,6 +165,7 @@ async fn start_services(
         .context("the store cannot be migrated")?;
 
     let bus: Bus = serve::connect(nats_url, "tidemark-standalone").await?;
+    bus.hand_over_pages();
     bus.provision(&bus::Provision::default())
         .await
         .context("NATS cannot be provisioned")?;
