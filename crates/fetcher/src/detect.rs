@@ -7,6 +7,9 @@ mod cursors;
 mod fields;
 mod links;
 mod numbers;
+mod outline;
+mod stated;
+mod unread;
 
 use definition::Pagination;
 use http::header::HeaderMap;
@@ -14,6 +17,8 @@ use serde_json::Value;
 use url::Url;
 
 use fields::Fields;
+pub use outline::outline;
+pub use unread::{Unread, unread};
 
 /// More ways than this help nobody choose.
 const CANDIDATES: usize = 5;
@@ -27,8 +32,10 @@ pub struct FirstAnswer<'a> {
     pub sent: Option<&'a Value>,
     /// The headers of the answer.
     pub headers: &'a HeaderMap,
-    /// The body of the answer, as JSON.
+    /// The body of the answer, as JSON, or its [`outline`].
     pub body: &'a Value,
+    /// How many records it brought, where that is known better than by its longest list.
+    pub records: Option<u64>,
 }
 
 /// A way in which the API may page, and what speaks for it.
@@ -75,15 +82,14 @@ struct Ranked {
 
 /// Returns the ways in which the API may page, the best first; empty when nothing speaks of pages.
 pub fn detect(first: &FirstAnswer<'_>) -> Vec<Candidate> {
-    let seen = Seen {
-        first,
-        fields: Fields::of(first.body),
-        asked: Asked::of(first),
-    };
+    candidates(&Seen::of(first))
+}
+
+fn candidates(seen: &Seen<'_>) -> Vec<Candidate> {
     let mut ranked = Vec::new();
-    links::look(&seen, &mut ranked);
-    numbers::look(&seen, &mut ranked);
-    cursors::look(&seen, &mut ranked);
+    links::look(seen, &mut ranked);
+    numbers::look(seen, &mut ranked);
+    cursors::look(seen, &mut ranked);
     ranked.sort_by_key(|one| std::cmp::Reverse((one.candidate.certainty, one.weight)));
     let mut candidates: Vec<Candidate> = Vec::new();
     for Ranked { candidate, .. } in ranked {
@@ -102,6 +108,22 @@ struct Seen<'a> {
     first: &'a FirstAnswer<'a>,
     fields: Fields<'a>,
     asked: Asked,
+}
+
+impl<'a> Seen<'a> {
+    fn of(first: &'a FirstAnswer<'a>) -> Self {
+        Seen {
+            first,
+            fields: Fields::of(first.body),
+            asked: Asked::of(first),
+        }
+    }
+
+    /// How many records the answer brought, where it holds a list.
+    fn records(&self) -> Option<u64> {
+        let counted = self.fields.record_count()?;
+        Some(self.first.records.unwrap_or(counted))
+    }
 }
 
 /// The parameters that were sent: in the query, and by dotted paths in the body.

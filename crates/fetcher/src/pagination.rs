@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use wire::run_manifest::RunEnd;
 
+use crate::detect::Unread;
 pub use link::next_of_link_headers;
 pub use place::{Place, Position, parameters};
 use whole::Tally;
@@ -46,6 +47,8 @@ pub struct Facts {
     pub has_more: Option<bool>,
     /// The cursor or link to the next page; null where there is none.
     pub next: Value,
+    /// What it says of records behind it, where nothing says how to ask for them.
+    pub unread: Option<Unread>,
     /// SHA-256 of the body.
     pub hash: String,
 }

@@ -95,6 +95,10 @@ impl Plan {
         } else {
             request.max_pages
         };
+        let first = match asked.pagination {
+            Pagination::None => template.asked(),
+            _ => None,
+        };
         Ok(Plan {
             connection: connection.name.to_string(),
             rate_limit: limit,
@@ -102,7 +106,7 @@ impl Plan {
             redactor: access.redactor(),
             access: Arc::new(access),
             conditions: asked.conditions.or(&connection.conditions),
-            reader: Reader::of(&asked.pagination, &request.records_hint),
+            reader: Reader::of(&asked.pagination, &request.records_hint).watching(first),
             pagination: asked.pagination,
             response: asked.response,
             recorder: None,

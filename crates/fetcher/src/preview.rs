@@ -346,6 +346,7 @@ impl ToDraft<'_> {
             sent: sent.filter(|sent| !sent.is_null()),
             headers: &headers.collect::<HeaderMap>(),
             body: &body,
+            records: None,
         })
     }
 }

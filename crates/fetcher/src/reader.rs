@@ -3,8 +3,10 @@
 use definition::{Pagination, Source};
 use http::header::{self, HeaderMap};
 use serde_json::Value;
+use url::Url;
 
 use crate::decode::{Found, Kind, PlainPath, Scan};
+use crate::detect::{self, FirstAnswer, Unread};
 use crate::pagination::{Facts, PaginationFault, next_of_link_headers};
 
 /// Knows where a page says what matters for paging.
@@ -19,6 +21,17 @@ pub struct Reader {
     total: Option<Want>,
     has_more: Option<Want>,
     next: Next,
+    /// How the only page is asked for, where nothing is said of further ones.
+    lone: Option<Asked>,
+}
+
+/// How a page is asked for, as far as it tells how others would be.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The address, without credentials.
+    pub url: Url,
+    /// The JSON body, if any.
+    pub body: Option<Value>,
 }
 
 /// Where an answer says something.
@@ -64,6 +77,7 @@ impl Reader {
                 Pagination::LinkHeader(_) => Next::LinkHeader,
                 _ => Next::Nowhere,
             },
+            lone: None,
         };
         let hint = records_hint.trim();
         if !hint.is_empty() {
@@ -90,6 +104,15 @@ impl Reader {
             }
         }
         reader
+    }
+
+    /// Looks whether the only page of a run says that there are others; `asked` is how it is asked for.
+    #[must_use]
+    pub fn watching(self, asked: Option<Asked>) -> Self {
+        Self {
+            lone: asked,
+            ..self
+        }
     }
 
     fn path(&mut self, text: &str) -> Path {
@@ -127,7 +150,28 @@ impl Reader {
             total: answer.number(self.total.as_ref())?,
             has_more: answer.flag(self.has_more.as_ref())?,
             next: self.next(&answer)?,
+            unread: self.unread(&answer),
             hash: String::new(),
+        })
+    }
+
+    /// What the only page says of further ones.
+    fn unread(&self, answer: &Said<'_>) -> Option<Unread> {
+        let asked = self.lone.as_ref()?;
+        let body = detect::outline(answer.body).unwrap_or_default();
+        let own = self.records.as_ref().and_then(|path| path.plain);
+        let records = match own.map(|index| answer.scan.found[index].as_ref()) {
+            Some(Some(Found { kind, members, .. })) if *kind == Kind::Array => Some(*members),
+            // What is read is one thing and no list: totals beside it are its own.
+            Some(Some(_)) => Some(u64::MAX),
+            _ => answer.scan.longest_array,
+        };
+        detect::unread(&FirstAnswer {
+            url: &asked.url,
+            sent: asked.body.as_ref(),
+            headers: answer.headers,
+            body: &body,
+            records,
         })
     }
 
@@ -147,6 +191,7 @@ impl Reader {
             total: from_header(&self.total),
             has_more: from_header(&self.has_more),
             next,
+            lone: None,
         };
         let facts = reader.facts(b"", &Scan::default(), headers)?;
         Ok(Facts {

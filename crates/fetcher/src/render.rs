@@ -12,6 +12,7 @@ use url::Url;
 use crate::egress::{Guard, Refusal};
 use crate::http::user_header;
 use crate::pagination::{Place, Position, parameters};
+use crate::reader::Asked;
 
 /// Why a request could not be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +117,18 @@ impl Template {
             further: further
                 .map(|next| Shape::of(&next.of(request), "request.pagination.next", scope))
                 .transpose()?,
+        })
+    }
+
+    /// How the first page is asked for, as far as it tells how others would be.
+    pub fn asked(&self) -> Option<Asked> {
+        let mut url = Url::parse(&join(&self.base, &self.first.path)).ok()?;
+        if !self.first.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.first.query);
+        }
+        Some(Asked {
+            url,
+            body: self.first.body.clone(),
         })
     }
 

@@ -112,6 +112,18 @@ fn pages(seen: &Seen<'_>, found: &mut Vec<PreviewWarning>) {
             "check `pagination`: the API may not know this parameter",
         );
     }
+    // That a preview stops after a few pages is said below.
+    let own = usize::from(manifest.ended == "page_cap");
+    for note in manifest.notes.iter().skip(own) {
+        let (code, hint) = match manifest.ended.as_str() {
+            "single_page" => (
+                "more_pages",
+                "write `pagination: auto` and preview again, or say what the API's documentation says",
+            ),
+            _ => ("fetch", "a sync says the same of itself, with its run"),
+        };
+        warn(found, code, note.clone(), hint);
+    }
     let read = manifest.pages.len();
     if manifest.outcome == "truncated" {
         let of = stated.map_or(String::new(), |stated| format!(" of {stated}"));

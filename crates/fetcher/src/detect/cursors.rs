@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fields::{Field, plain_name};
 use super::links::header_name;
-use super::numbers::{Stated, more, total};
+use super::stated::{Stated, more, total};
 use super::{Asked, Candidate, Certainty, Ranked, Seen};
 
 /// Fields that hold a cursor, and the parameter it usually goes into; `None` means that the field's own name,
@@ -354,12 +354,16 @@ fn last_record(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
     let Some((records, items)) = seen.fields.records() else {
         return;
     };
+    // Of an outline only the first records are there; the places of the others are null.
     let has_ids = !items.is_empty()
-        && items.iter().all(|record| {
-            record
-                .get("id")
-                .is_some_and(|id| id.is_string() || id.is_number())
-        });
+        && items
+            .iter()
+            .filter(|record| !record.is_null())
+            .all(|record| {
+                record
+                    .get("id")
+                    .is_some_and(|id| id.is_string() || id.is_number())
+            });
     let is_list_object = seen
         .fields
         .find(&["object"], |field| field.value.as_str() == Some("list"))

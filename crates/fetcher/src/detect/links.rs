@@ -6,8 +6,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::fields::{Field, plain_name};
-use super::numbers::total_of_headers;
-use super::{Candidate, Certainty, Ranked, Seen, numbers};
+use super::stated::{total, total_of_headers};
+use super::{Candidate, Certainty, Ranked, Seen};
 use crate::pagination::next_of_link_headers;
 
 /// Fields that hold the address of the next page.
@@ -135,7 +135,7 @@ fn fields(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
         let Some(rank) = rank_of(&plain, field) else {
             continue;
         };
-        let total = numbers::total(seen);
+        let total = total(seen);
         let candidate = |certainty, reasons: Vec<String>, doubts| Candidate {
             pagination: Pagination::NextUrl(NextUrl {
                 from: field.source(),

@@ -1,27 +1,15 @@
-//! Numbered pages and offsets: totals, current places, and the parameters that were asked with.
+//! Numbered pages and offsets: current places, and the parameters that were asked with.
 
-use definition::{Offset, PageNumber, Pagination, Placement, Source};
+use definition::{Offset, PageNumber, Pagination, Placement};
 
 use super::fields::{Field, plain_name};
-use super::links::{changed_parameter, header_name};
+use super::links::changed_parameter;
+use super::stated::{
+    Stated, TOTAL_PAGES, TOTAL_PAGES_HEADERS, header_number, more, total, total_of_headers,
+};
 use super::{Candidate, Certainty, Ranked, Seen};
 
-const TOTAL_PAGES: &[&str] = &[
-    "totalpages",
-    "totalpage",
-    "pagestotal",
-    "pagetotal",
-    "totalpagecount",
-    "pagecount",
-    "pagescount",
-    "numpages",
-    "numberofpages",
-    "nbpages",
-    "lastpage",
-    "maxpage",
-    "pages",
-];
-const CURRENT_PAGE: &[&str] = &[
+pub(super) const CURRENT_PAGE: &[&str] = &[
     "page",
     "currentpage",
     "pagenumber",
@@ -32,58 +20,7 @@ const CURRENT_PAGE: &[&str] = &[
     "current",
     "p",
 ];
-const TOTALS: &[&str] = &[
-    "total",
-    "totalcount",
-    "totalitems",
-    "totalresults",
-    "totalrecords",
-    "totalrows",
-    "totalelements",
-    "totalhits",
-    "totalsize",
-    "totalentries",
-    "totalobjects",
-    "recordcount",
-    "numfound",
-    "nbhits",
-    "itemcount",
-    "count",
-];
-const TOTAL_HEADERS: &[&str] = &[
-    "xtotalcount",
-    "xtotal",
-    "totalcount",
-    "xwptotal",
-    "totalrecords",
-    "totalobjects",
-    "xtotalitems",
-    "xpaginationtotal",
-    "paginationcount",
-    "contentrange",
-];
-const TOTAL_PAGES_HEADERS: &[&str] = &[
-    "xtotalpages",
-    "xwptotalpages",
-    "xpagecount",
-    "xpaginationtotalpages",
-    "totalpages",
-    "paginationpagecount",
-];
-const HAS_MORE: &[&str] = &[
-    "hasmore",
-    "hasmorepage",
-    "hasmorepages",
-    "hasnext",
-    "hasnextpage",
-    "moreitemsincollection",
-    "morerecords",
-    "moreavailable",
-    "more",
-];
-/// The same the other way round.
-const IS_LAST: &[&str] = &["islast", "islastpage", "lastpage", "last", "done"];
-const SIZES: &[&str] = &[
+pub(super) const SIZES: &[&str] = &[
     "perpage",
     "pagesize",
     "limit",
@@ -97,7 +34,7 @@ const SIZES: &[&str] = &[
     "take",
     "top",
 ];
-const OFFSETS: &[&str] = &[
+pub(super) const OFFSETS: &[&str] = &[
     "offset",
     "skip",
     "startat",
@@ -107,14 +44,6 @@ const OFFSETS: &[&str] = &[
     "from",
     "first",
 ];
-
-/// A number that an answer states, and what was seen.
-#[derive(Clone)]
-pub(super) struct Stated {
-    pub(super) source: Source,
-    number: u64,
-    pub(super) reason: String,
-}
 
 pub(super) fn look(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
     pages(seen, ranked);
@@ -148,7 +77,7 @@ fn pages(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
     };
     let more = more(seen);
     let pages = total_pages.and_then(Field::whole).unwrap_or_default();
-    let records = seen.fields.record_count().unwrap_or_default();
+    let records = seen.records().unwrap_or_default();
     // A total that the first of several pages already holds is a total of something else.
     let total = total(seen).filter(|total| pages <= 1 || total.number > records);
     // A page number alone says nothing: a total or a word on more pages must stand with it.
@@ -333,7 +262,7 @@ fn offsets(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
 
 /// Nothing in the answer speaks of pages, but the address does: the end is then an empty or a short page.
 fn asked_only(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
-    if seen.fields.record_count().is_none() {
+    if seen.records().is_none() {
         return;
     }
     let total = total(seen).or_else(|| total_of_headers(seen));
@@ -394,85 +323,4 @@ fn asked_only(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
         };
         push(Pagination::Offset(offset), &name, 35);
     }
-}
-
-/// Where the answer states how many records there are, and what was seen.
-pub(super) fn total(seen: &Seen<'_>) -> Option<Stated> {
-    let records = seen.fields.record_count()?;
-    let fits = |field: &Field<'_>| {
-        field.value.is_u64()
-            && field
-                .whole()
-                .is_some_and(|total| total >= records && (records > 0 || total == 0))
-            && !(field.plain() == "count" && is_page_count(seen, field, records))
-    };
-    let field = seen.fields.find(TOTALS, fits).or_else(|| {
-        // `total_subscribers` beside `subscribers`.
-        let name = seen.fields.records_name();
-        let named = format!("total{name}");
-        seen.fields
-            .all()
-            .iter()
-            .find(|field| !name.is_empty() && field.plain() == named && fits(field))
-    });
-    if let Some(field) = field {
-        let number = field.whole().unwrap_or_default();
-        let reason = format!(
-            "`{}` = {number} states the total ({records} records on this page)",
-            field.path()
-        );
-        return Some(Stated {
-            source: field.source(),
-            number,
-            reason,
-        });
-    }
-    total_of_headers(seen)
-}
-
-/// Whether a `count` may be that of this page alone: as large as the page, and nothing says that this was all.
-fn is_page_count(seen: &Seen<'_>, field: &Field<'_>, records: u64) -> bool {
-    let beside = |names: &[&str]| seen.fields.find(names, |other| other.is_beside(field));
-    let was_all = beside(&["next"]).is_some_and(|next| next.value.is_null())
-        && beside(&["previous", "prev"]).is_some();
-    field.whole() == Some(records) && !was_all
-}
-
-/// A header that states how many records there are.
-pub(super) fn total_of_headers(seen: &Seen<'_>) -> Option<Stated> {
-    header_number(seen, TOTAL_HEADERS)
-}
-
-fn header_number(seen: &Seen<'_>, names: &[&str]) -> Option<Stated> {
-    names.iter().find_map(|wanted| {
-        seen.first.headers.iter().find_map(|(name, value)| {
-            if plain_name(name.as_str()) != *wanted {
-                return None;
-            }
-            let text = value.to_str().ok()?;
-            let number: u64 = text.rsplit('/').next()?.trim().parse().ok()?;
-            if *wanted == "contentrange" && (!text.contains('/') || text.starts_with("bytes")) {
-                return None;
-            }
-            let name = header_name(name.as_str());
-            Some(Stated {
-                reason: format!("header `{name}` = {number}"),
-                source: Source::Header(name),
-                number,
-            })
-        })
-    })
-}
-
-/// Where the answer says whether there are more pages, and what was seen.
-pub(super) fn more(seen: &Seen<'_>) -> Option<(Source, String)> {
-    let flag = |field: &Field<'_>| field.value.is_boolean();
-    let shown = |field: &Field<'_>| field.value.as_bool().unwrap_or_default();
-    if let Some(field) = seen.fields.find(HAS_MORE, flag) {
-        let reason = format!("`{}` = {}", field.path(), shown(field));
-        return Some((field.source(), reason));
-    }
-    let field = seen.fields.find(IS_LAST, flag)?;
-    let reason = format!("`{}` = {}", field.path(), shown(field));
-    Some((Source::Body(format!("$not({})", field.path())), reason))
 }

@@ -27,6 +27,7 @@ fn found(case: &Case) -> Vec<Candidate> {
         sent: case.sent.as_ref(),
         headers: &headers,
         body: &case.body,
+        records: None,
     })
 }
 
@@ -330,4 +331,118 @@ fn every_recorded_answer_of_convertkit_is_judged_right() {
     ));
     assert_eq!(best[0].pagination.as_str(), "cursor");
     assert_eq!(best[0].certainty, Certainty::Sure);
+}
+
+fn left_unread(
+    url: &str,
+    headers: &[(&'static str, &'static str)],
+    body: &Value,
+) -> Option<Unread> {
+    let headers: HeaderMap = headers
+        .iter()
+        .map(|(name, value)| {
+            let name = HeaderName::try_from(*name).expect("a name");
+            (name, HeaderValue::from_static(value))
+        })
+        .collect();
+    let outlined = outline(body.to_string().as_bytes()).expect("json");
+    unread(&FirstAnswer {
+        url: &Url::parse(url).expect("an address"),
+        sent: None,
+        headers: &headers,
+        body: &outlined,
+        records: None,
+    })
+}
+
+#[test]
+fn an_answer_that_says_that_there_is_more_is_heard() {
+    let url = "https://a.test/items";
+    let link = [("link", "<https://a.test/items?page=2>; rel=\"next\"")];
+    for (headers, body, said, strategy) in [
+        (&link[..], records(2), "rel=next", "link_header"),
+        (
+            &[("x-total-count", "31")],
+            records(2),
+            "`X-Total-Count` = 31",
+            "",
+        ),
+        (
+            &[],
+            json!({"items": records(30), "next": "/items?page=2"}),
+            "`next` holds",
+            "next_url",
+        ),
+        (
+            &[],
+            json!({"items": records(3), "pagination": {"has_next_page": true, "end_cursor": "x"}}),
+            "`pagination.has_next_page` = true",
+            "cursor",
+        ),
+        (
+            &[],
+            json!({"items": records(3), "page": 1, "total_pages": 4}),
+            "`total_pages` = 4",
+            "page",
+        ),
+        (
+            &[],
+            json!({"total": 9, "items": records(3)}),
+            "`total` = 9",
+            "",
+        ),
+        (
+            &[],
+            json!({"meta": {"total": 2_000, "limit": 1_500, "offset": 0}, "items": records(1_500)}),
+            "`meta.total` = 2000",
+            "offset",
+        ),
+        (
+            &[],
+            json!({"records": records(3), "done": false, "nextRecordsUrl": "/q/2"}),
+            "`done` = false",
+            "next_url",
+        ),
+    ] {
+        let found =
+            left_unread(url, headers, &body).unwrap_or_else(|| panic!("nothing for {said}"));
+        assert!(found.said.contains(said), "{said}: {found:?}");
+        let by = found.pagination.as_ref().map_or("", Pagination::as_str);
+        assert_eq!(by, strategy, "{said}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_whole_or_a_single_record_says_nothing() {
+    let url = "https://a.test/items";
+    let last = [("link", "<https://a.test/items?page=1>; rel=\"first\"")];
+    for (headers, body) in [
+        (&last[..], records(2)),
+        (&[("x-total-count", "2")], records(2)),
+        (
+            &[],
+            json!({"items": records(3), "has_more": false, "total": 90}),
+        ),
+        (
+            &[],
+            json!({"items": records(3), "page": 4, "total_pages": 4}),
+        ),
+        (
+            &[],
+            json!({"items": records(3), "next": null, "previous": null, "count": 3}),
+        ),
+        (
+            &[],
+            json!({"id": 7, "total": 120, "currency": "EUR", "lines": records(3)}),
+        ),
+        (
+            &[],
+            json!({"id": 7, "title": "A book", "pages": 320, "authors": ["x"]}),
+        ),
+        (&[], json!({"id": 7, "done": false, "tags": ["x"]})),
+        (&[], json!({"sent": 4, "open_rate": 0.5, "count": 12})),
+        (&[], json!(3)),
+    ] {
+        assert_eq!(left_unread(url, headers, &body), None, "{body}");
+    }
 }

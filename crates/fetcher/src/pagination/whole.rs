@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use wire::run_manifest::RunEnd;
 
 use super::Facts;
+use crate::detect::Unread;
 
 /// What is to be said about a run that ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) struct Tally {
     /// The first page without records, and the last one with some.
     empty: Option<u32>,
     filled: u32,
+    /// What the only page said of others, as a sentence.
+    unread: Option<String>,
     /// Fingerprints of pages whose neighbours have not both come; not kept over a checkpoint.
     #[serde(skip)]
     borders: HashMap<u32, HashSet<u64>>,
@@ -69,6 +72,9 @@ impl Tally {
                 }
                 Some(_) => {}
             }
+        }
+        if let Some(unread) = &facts.unread {
+            self.unread = Some(only_the_first(unread));
         }
         self.compare(number, &facts.prints);
     }
@@ -152,6 +158,7 @@ impl Tally {
                 self.filled
             ));
         }
+        verdict.notes.extend(self.unread.clone());
         if self.overlap > 0 {
             verdict.notes.push(format!(
                 "{} records came again on a neighbouring page: the list shifted during the run, \
@@ -161,4 +168,20 @@ impl Tally {
         }
         verdict
     }
+}
+
+/// Says that an answer had more than one page, and how the others would be read.
+fn only_the_first(unread: &Unread) -> String {
+    let how = unread
+        .pagination
+        .as_ref()
+        .and_then(|pagination| serde_json::to_string(pagination).ok())
+        .map_or_else(
+            || "look up in its documentation how it pages".to_owned(),
+            |pagination| format!("`pagination: {pagination}` would read on"),
+        );
+    format!(
+        "only the first page was read (no `pagination`), and the API says that there is more: {}; {how}",
+        unread.said
+    )
 }

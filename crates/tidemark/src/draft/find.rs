@@ -36,6 +36,7 @@ impl Findings {
                 sent: None,
                 headers: answer.answered,
                 body: answer.body,
+                records: None,
             }),
         }
     }

@@ -193,3 +193,28 @@ fn more_pages_than_a_sync_reads_are_told_whether_pages_or_records_are_stated() {
     };
     assert_eq!(warned(&metric, &pages, records), ["preview.page_cap"]);
 }
+
+#[test]
+fn what_a_run_would_note_is_told_and_the_previews_own_end_is_not() {
+    let pages = items(|n| json!({ "id": n }));
+    let metric = json!({ "select": { "records": "items" }, "type": "levels" });
+    let lone = RunManifest {
+        ended: "single_page".to_owned(),
+        notes: vec!["only the first page was read".to_owned()],
+        ..RunManifest::default()
+    };
+    assert_eq!(warned(&metric, &pages, lone), ["preview.more_pages"]);
+    let shifted = RunManifest {
+        ended: "page_cap".to_owned(),
+        outcome: "truncated".to_owned(),
+        notes: vec![
+            "stopped after 5 pages".to_owned(),
+            "2 records came again".to_owned(),
+        ],
+        ..RunManifest::default()
+    };
+    assert_eq!(
+        warned(&metric, &pages, shifted),
+        ["preview.fetch", "preview.not_whole"]
+    );
+}
