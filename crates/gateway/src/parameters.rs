@@ -100,6 +100,17 @@ impl Parameters {
         }
     }
 
+    /// Takes a whole number between two bounds, both included.
+    pub(crate) fn number(&mut self, name: &str, least: u32, most: u32) -> Option<u32> {
+        let text = self.text(name)?;
+        let number = text.parse().ok().filter(|one| (least..=most).contains(one));
+        if number.is_none() {
+            let message = format!("is from {least} to {most}, not `{}`", shown(&text));
+            self.refuse(name, message);
+        }
+        number
+    }
+
     /// Takes how many things a page of a list may hold.
     pub(crate) fn limit(&mut self) -> u32 {
         /// What a screen shows.
@@ -145,9 +156,22 @@ impl Parameters {
     }
 }
 
+/// Splits at commas; `\,` is a comma of a part itself, and `\\` a backslash before one.
 fn split(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
+    let mut parts = vec![String::new()];
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let escaped = (letter == '\\')
+            .then(|| letters.next_if(|next| matches!(next, ',' | '\\')))
+            .flatten();
+        if letter == ',' {
+            parts.push(String::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(escaped.unwrap_or(letter));
+        }
+    }
+    let parts = parts.iter().map(|part| part.trim());
+    parts
         .filter(|part| !part.is_empty())
         .map(str::to_owned)
         .collect()

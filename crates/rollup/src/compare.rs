@@ -6,7 +6,6 @@ use definition::{Interval, Trend};
 use jiff::Timestamp;
 
 use crate::answer::{AnswerPoint, AnswerSeries};
-use crate::bucket::{buckets, instant};
 use crate::decimal::Decimal;
 use crate::query::Query;
 use crate::range;
@@ -31,7 +30,7 @@ pub struct Comparison {
     pub from: Timestamp,
     /// The first instant after.
     pub to: Timestamp,
-    /// Every series that is in either range, sorted by dimensions and unit.
+    /// Every series that is in either range, in the order of the answer.
     pub series: Vec<SeriesComparison>,
 }
 
@@ -57,6 +56,8 @@ pub struct SeriesComparison {
     pub ratio: Option<Decimal>,
     /// Whether the change is for the better.
     pub direction: Direction,
+    /// How many series are joined in this one, as in [`AnswerSeries::rest`].
+    pub rest: Option<u32>,
 }
 
 /// What a change means, by the metric's favourable trend.
@@ -118,19 +119,7 @@ pub(crate) fn compare(
     (range, current): (Interval, &[AnswerSeries]),
     (base_range, base): (Interval, Vec<AnswerSeries>),
 ) -> Comparison {
-    let steps = |range: Interval| -> Vec<Timestamp> {
-        if query.granularity == definition::Granularity::All {
-            return vec![instant(crate::bucket::millis(range.start))];
-        }
-        buckets(
-            range,
-            query.granularity,
-            query.zone(rules),
-            rules.week_start,
-        )
-        .map(|bucket| bucket.start)
-        .collect()
-    };
+    let steps = |range: Interval| -> Vec<Timestamp> { query.steps(rules, range).collect() };
     let (own_steps, base_steps) = (steps(range), steps(base_range));
     let beside = |start: Timestamp| {
         own_steps
@@ -160,6 +149,7 @@ pub(crate) fn compare(
                 percent,
                 ratio,
                 direction,
+                rest: current.rest,
             }
         })
         .collect();

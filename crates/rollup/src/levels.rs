@@ -50,6 +50,7 @@ pub(crate) fn points(
     instants: &[i64],
     rules: &Rules,
     steps: &mut Steps<'_>,
+    is_cumulative: bool,
 ) -> Result<(Vec<AnswerPoint>, Option<Decimal>), QueryError> {
     let samples = samples(cells, rules);
     let is_periods = rules.metric_type == MetricType::Periods;
@@ -58,11 +59,12 @@ pub(crate) fn points(
         None if is_periods => None,
         None => Some(OverTime::Last),
     };
-    if rule.is_none() && !steps.are_cells() {
+    if rule.is_none() && (is_cumulative || !steps.are_cells()) {
         return Err(QueryError::PeriodsNotJoined);
     }
     let rule = rule.unwrap_or(OverTime::Last);
     let mut points = Vec::new();
+    let mut joined = Joined::default();
     let mut rest = samples.as_slice();
     while let Some(first) = rest.first() {
         let (start, end) = steps.bucket(first.at);
@@ -76,21 +78,24 @@ pub(crate) fn points(
         let newest = instants[..instants.partition_point(|at| *at < end)]
             .last()
             .copied();
-        if let Some((value, count, partial)) = over_time(inside, rule, newest) {
-            points.push(AnswerPoint {
-                start: instant(start),
-                value: Some(value),
-                count,
-                partial,
-            });
+        if !is_cumulative {
+            joined = Joined::default();
         }
+        for sample in inside {
+            joined.add(sample);
+        }
+        points.extend(joined.point(start, rule, newest));
     }
     // Periods without a rule have a total only where there is nothing to join.
     let joinable = rules.over_time.is_some() || !is_periods || samples.len() <= 1;
+    let mut all = Joined::default();
+    for sample in &samples {
+        all.add(sample);
+    }
     let total = joinable
-        .then(|| over_time(&samples, rule, instants.last().copied()))
+        .then(|| all.point(0, rule, instants.last().copied()))
         .flatten()
-        .map(|(value, _, _)| value);
+        .and_then(|point| point.value);
     Ok((points, total))
 }
 
@@ -113,38 +118,54 @@ fn samples(cells: &[Cell<'_>], rules: &Rules) -> Vec<Sample> {
         .collect()
 }
 
-/// Joins samples; `newest` is the last instant at which anything was seen.
-fn over_time(
-    samples: &[Sample],
-    rule: OverTime,
-    newest: Option<i64>,
-) -> Option<(Decimal, u64, bool)> {
-    if rule == OverTime::Last {
-        let last = samples
-            .last()
-            .filter(|last| newest.is_none_or(|newest| last.at >= newest))?;
-        return Some((last.value?, last.count, last.partial));
-    }
-    let values: Vec<Decimal> = samples.iter().filter_map(|sample| sample.value).collect();
-    let sum = || {
-        let mut sum = Sum::default();
-        for value in &values {
-            sum.add(*value);
+/// Samples joined one after the other, for any rule.
+#[derive(Default)]
+struct Joined {
+    sum: Sum,
+    seen: u64,
+    min: Option<Decimal>,
+    max: Option<Decimal>,
+    last: Option<(i64, Option<Decimal>, u64, bool)>,
+    count: u64,
+    partial: bool,
+}
+
+impl Joined {
+    fn add(&mut self, sample: &Sample) {
+        self.count += sample.count;
+        self.partial |= sample.partial;
+        self.last = Some((sample.at, sample.value, sample.count, sample.partial));
+        if let Some(value) = sample.value {
+            self.sum.add(value);
+            self.seen += 1;
+            self.min = Some(self.min.map_or(value, |min| min.min(value)));
+            self.max = Some(self.max.map_or(value, |max| max.max(value)));
         }
-        sum.to_decimal()
-    };
-    let value = match rule {
-        OverTime::Average => sum().divided_by(Decimal::from(values.len() as u64)),
-        OverTime::Sum => (!values.is_empty()).then(sum),
-        OverTime::Min => values.iter().min().copied(),
-        OverTime::Max => values.iter().max().copied(),
-        OverTime::Last => None,
-    }?;
-    Some((
-        value,
-        samples.iter().map(|sample| sample.count).sum(),
-        samples.iter().any(|sample| sample.partial),
-    ))
+    }
+
+    /// Returns what the samples come to; `newest` is the last instant at which anything was seen.
+    fn point(&self, start: i64, rule: OverTime, newest: Option<i64>) -> Option<AnswerPoint> {
+        let (mut count, mut partial) = (self.count, self.partial);
+        let value = match rule {
+            OverTime::Last => {
+                let last = self
+                    .last
+                    .filter(|last| newest.is_none_or(|newest| last.0 >= newest))?;
+                (count, partial) = (last.2, last.3);
+                last.1
+            }
+            OverTime::Average => self.sum.to_decimal().divided_by(Decimal::from(self.seen)),
+            OverTime::Sum => (self.seen > 0).then(|| self.sum.to_decimal()),
+            OverTime::Min => self.min,
+            OverTime::Max => self.max,
+        };
+        value.map(|value| AnswerPoint {
+            start: instant(start),
+            value: Some(value),
+            count,
+            partial,
+        })
+    }
 }
 
 /// Returns the points and the total of a group of running totals: for each member the increase from sample
@@ -155,6 +176,7 @@ pub(crate) fn increases(
     range: Interval,
     rules: &Rules,
     steps: &mut Steps<'_>,
+    is_cumulative: bool,
 ) -> (Vec<AnswerPoint>, Option<Decimal>) {
     let (from, to) = (millis(range.start), millis(range.end));
     let mut found: Vec<(i64, Decimal, u64, bool)> = Vec::new();
@@ -178,7 +200,7 @@ pub(crate) fn increases(
         }
     }
     found.sort_by_key(|increase| increase.0);
-    let mut points = Vec::new();
+    let mut points: Vec<AnswerPoint> = Vec::new();
     let mut total = Sum::default();
     let mut rest = found.as_slice();
     while let Some(first) = rest.first() {
@@ -195,12 +217,18 @@ pub(crate) fn increases(
             sum.add(increase.1);
         }
         total.merge(&sum);
-        points.push(AnswerPoint {
+        let mut point = AnswerPoint {
             start: instant(start),
             value: Some(sum.to_decimal()),
             count: inside.iter().map(|increase| increase.2).sum(),
             partial: inside.iter().any(|increase| increase.3),
-        });
+        };
+        if let Some(before) = points.last().filter(|_| is_cumulative) {
+            point.value = Some(total.to_decimal());
+            point.count += before.count;
+            point.partial |= before.partial;
+        }
+        points.push(point);
     }
     let total = (!points.is_empty()).then(|| total.to_decimal());
     (points, total)

@@ -39,7 +39,7 @@ pub use decimal::{Decimal, DecimalError, MAX_DIGITS, MAX_MAGNITUDE, Sum};
 pub use definition::Interval;
 pub use encoding::DecodeError;
 pub use fold::{Folded, MAX_SERIES, Order, deduplicate, fold, fold_within};
-pub use query::{Fill, MAX_POINTS, Query, QueryError};
+pub use query::{Fill, MAX_MOVING_STEPS, MAX_POINTS, Query, QueryError, Running};
 pub use restate::{Ended, Restatement, RunFacts, restate};
 pub use row::{Dimensions, Pairs, Row, RowValue};
 pub use series::{Rules, SeriesKey};

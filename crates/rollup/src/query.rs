@@ -4,8 +4,9 @@ use definition::{Granularity, Interval, MetricType};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::bucket::{buckets, snap_outward};
+use crate::bucket::{buckets, instant, millis, snap_outward};
 use crate::compare::Compare;
+use crate::range::back_by;
 use crate::series::Rules;
 
 /// Most points of one series in an answer.
@@ -24,6 +25,12 @@ pub struct Query {
     pub group_by: Vec<String>,
     /// Dimensions with the texts they may have; all must hold.
     pub filters: Vec<(String, Vec<String>)>,
+    /// Dimensions with the texts they may not have. What lacks the dimension stays.
+    pub without: Vec<(String, Vec<String>)>,
+    /// How many of the largest series to show, by their totals; all others become one.
+    pub top: Option<u32>,
+    /// What each point says of the steps before it.
+    pub running: Option<Running>,
     /// The zone of the answer's calendar; absent, the metric's.
     pub zone: Option<TimeZone>,
     /// What stands in empty buckets.
@@ -46,6 +53,20 @@ pub enum Fill {
     Previous,
 }
 
+/// What a point says of the steps before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// Each point holds everything from the start of the range to its own end, joined as a total is: the
+    /// last point is the total.
+    Cumulative,
+    /// Each point is the mean of the values of this many steps, its own the last; those before the range
+    /// are looked up.
+    MovingAverage(u32),
+}
+
+/// Most steps of a moving average.
+pub const MAX_MOVING_STEPS: u32 = 1_000;
+
 impl Query {
     /// Asks for a range in steps, everything joined.
     pub const fn over(range: Interval, granularity: Granularity) -> Self {
@@ -55,6 +76,9 @@ impl Query {
             granularity,
             group_by: Vec::new(),
             filters: Vec::new(),
+            without: Vec::new(),
+            top: None,
+            running: None,
             zone: None,
             fill: Fill::None,
             compare: None,
@@ -82,9 +106,11 @@ impl Query {
     /// # Errors
     /// As [`Query::effective`].
     pub fn reads(&self, rules: &Rules) -> Result<Interval, QueryError> {
-        let mut range = self.effective(rules)?;
-        if let Some(base) = self.base(rules, range) {
+        let own = self.effective(rules)?;
+        let mut range = self.with_lead(rules, own)?;
+        if let Some(base) = self.base(rules, own) {
             let base = self.effective_of(rules, base)?;
+            let base = self.with_lead(rules, base)?;
             range = Interval::new(range.start.min(base.start), range.end.max(base.end));
         }
         if rules.metric_type == MetricType::RunningTotal {
@@ -136,6 +162,46 @@ impl Query {
             }
         }
         Ok(range)
+    }
+
+    /// Returns a range with the steps before it that its first points look back on.
+    pub(crate) fn with_lead(&self, rules: &Rules, range: Interval) -> Result<Interval, QueryError> {
+        let Some(Running::MovingAverage(length @ 2..)) = self.running else {
+            return Ok(range);
+        };
+        if self.granularity == Granularity::All {
+            return Ok(range);
+        }
+        let (zone, before) = (
+            self.zone(rules),
+            i64::from(length.min(MAX_MOVING_STEPS)) - 1,
+        );
+        let first = self.first_step(rules, range);
+        let start = back_by(first, self.granularity, before, zone, rules.week_start);
+        self.effective_of(rules, Interval::new(start, range.end))
+    }
+
+    /// Returns the start of the step that a range begins in.
+    pub(crate) fn first_step(&self, rules: &Rules, range: Interval) -> Timestamp {
+        if self.granularity == Granularity::All {
+            return range.start;
+        }
+        self.granularity
+            .start_of(range.start, self.zone(rules), rules.week_start)
+    }
+
+    /// Returns the starts of all steps of a range, oldest first.
+    pub(crate) fn steps<'a>(
+        &'a self,
+        rules: &'a Rules,
+        range: Interval,
+    ) -> Box<dyn Iterator<Item = Timestamp> + 'a> {
+        if self.granularity == Granularity::All {
+            return Box::new(std::iter::once(instant(millis(range.start))));
+        }
+        let zone = self.zone(rules);
+        let steps = buckets(range, self.granularity, zone, rules.week_start);
+        Box::new(steps.map(|bucket| bucket.start))
     }
 
     pub(crate) fn is_zone_of(&self, rules: &Rules) -> bool {

@@ -13,7 +13,7 @@ pub const MAX_UNITS: i64 = 10_000;
 pub enum RangeError {
     /// Not a name of a range.
     #[error(
-        "`{name}` is not a range (today, yesterday, last_7_days, this_month, last_month, mtd, all_time …)"
+        "`{name}` is not a range (today, yesterday, last_7_days, last_7_complete_days, this_month, last_month, mtd, all_time …)"
     )]
     Unknown {
         /// What was written.
@@ -52,6 +52,9 @@ impl RangeError {
         }
     }
 }
+
+/// What leaves the open unit out of a `last_N_…` range.
+const COMPLETE: &str = "complete_";
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,25 +109,39 @@ fn read(name: &str) -> Result<Named, RangeError> {
         return whole(unit, 1);
     }
     let (digits, word) = rest.split_once('_').ok_or_else(unknown)?;
+    let (word, back) = match word.strip_prefix(COMPLETE) {
+        Some(word) => (word, 1),
+        None => (word, 0),
+    };
     let unit = unit_of(word.strip_suffix('s').unwrap_or(word)).ok_or_else(unknown)?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(unknown());
     }
     match digits.parse() {
-        Ok(count @ 1..=MAX_UNITS) => Ok(Named::Buckets {
-            unit,
-            count,
-            back: 0,
-        }),
+        Ok(count @ 1..=MAX_UNITS) => Ok(Named::Buckets { unit, count, back }),
         _ => Err(RangeError::Units {
             name: name.chars().take(64).collect(),
         }),
     }
 }
 
+/// Returns the name of the same range without the unit that is open now: `last_7_complete_days` of
+/// `last_7_days`. Other ranges have none.
+pub fn without_current(name: &str) -> Option<String> {
+    match read(name) {
+        Ok(Named::Buckets { back: 0, .. }) => {
+            let (digits, unit) = name.strip_prefix("last_")?.split_once('_')?;
+            Some(format!("last_{digits}_{COMPLETE}{unit}"))
+        }
+        // It leaves the open unit out already.
+        Ok(Named::Buckets { .. }) => Some(name.to_owned()),
+        Ok(Named::ToDate(_) | Named::AllTime) | Err(_) => None,
+    }
+}
+
 /// Returns the range a name stands for at `now`, in `zone`.
 ///
-/// `last_N_days` is N whole days, today the last of them; `last_month` is the month before this one;
+/// `last_N_days` is N whole days, today the last of them; `last_N_complete_days` the N before today; `last_month` is the month before this one;
 /// `mtd` reaches from the start of the month until now. `all_time` is `known`, what is covered at all
 /// (today, when nothing is).
 ///
@@ -262,7 +279,7 @@ fn shifted(at: Timestamp, span: Span, zone: &TimeZone) -> Timestamp {
 }
 
 /// Returns the start of the bucket `count` buckets before the one that begins at `start`.
-fn back_by(
+pub(crate) fn back_by(
     start: Timestamp,
     unit: Granularity,
     count: i64,

@@ -78,6 +78,16 @@ impl Rules {
         }
     }
 
+    /// Whether a bucket that is known and holds no row is worth 0: sums and counts of events. Of all else
+    /// nothing can be said where there is nothing.
+    pub const fn counts_nothing_as_zero(&self) -> bool {
+        matches!(self.metric_type, MetricType::Events)
+            && matches!(
+                self.aggregation,
+                Aggregation::Sum | Aggregation::Count | Aggregation::CountDistinct
+            )
+    }
+
     /// Whether cells are kept at the instants of samples, not at bucket starts.
     pub const fn samples(&self) -> bool {
         matches!(

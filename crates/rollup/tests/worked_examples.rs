@@ -7,8 +7,8 @@ use definition::{Aggregation, Granularity, MetricType, OverTime, Trend, Weekday}
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rollup::{
-    AnswerSeries, Decimal, Query, Row, RowValue, Rules, SeriesInput, SeriesKey, State, answer,
-    fold, range,
+    AnswerSeries, Decimal, Fill, Query, Row, RowValue, Rules, Running, SeriesInput, SeriesKey,
+    State, answer, fold, range,
 };
 
 fn word<T>(known: &[(&str, T)], word: &str) -> T
@@ -23,12 +23,13 @@ where
 }
 
 fn granularity(text: &str) -> Granularity {
-    use Granularity::{All, Day, Hour, Month, Year};
+    use Granularity::{All, Day, Hour, Month, Quarter, Year};
     word(
         &[
             ("hour", Hour),
             ("day", Day),
             ("month", Month),
+            ("quarter", Quarter),
             ("year", Year),
             ("all", All),
         ],
@@ -47,7 +48,10 @@ fn rules(line: &str) -> Rules {
     let aggregations = [
         ("sum", Aggregation::Sum),
         ("average", Aggregation::Average),
+        ("median", Aggregation::Median),
         ("p90", Aggregation::P90),
+        ("count_distinct", Aggregation::CountDistinct),
+        ("last", Aggregation::Last),
     ];
     let metric_type = word(&types, words[0]);
     Rules {
@@ -58,6 +62,7 @@ fn rules(line: &str) -> Rules {
                 &[
                     ("over_time=max", OverTime::Max),
                     ("over_time=last", OverTime::Last),
+                    ("over_time=average", OverTime::Average),
                 ],
                 text,
             )
@@ -81,9 +86,11 @@ fn row(line: &str, index: u32) -> Row {
         at: (words[0] != "-").then(|| words[0].parse().unwrap()),
         dimensions: words[2..]
             .iter()
-            .map(|text| text.split_once('=').unwrap())
+            .filter_map(|text| text.split_once('='))
             .collect(),
-        unit: None,
+        unit: words[2..]
+            .iter()
+            .find_map(|text| Some(text.strip_prefix('@')?.into())),
         key: None,
         page: 0,
         index,
@@ -95,6 +102,8 @@ fn lines_of(series: &AnswerSeries, zone: &TimeZone) -> Vec<String> {
         .dimensions
         .iter()
         .map(|(name, text)| format!("{name}={text} "))
+        .chain(series.rest.map(|joined| format!("({joined} others) ")))
+        .chain(series.unit.iter().map(|unit| format!("@{unit} ")))
         .collect();
     let mark = marks.concat();
     let point =
@@ -103,8 +112,10 @@ fn lines_of(series: &AnswerSeries, zone: &TimeZone) -> Vec<String> {
         .points
         .iter()
         .map(|one| point(zone.to_datetime(one.start).date().to_string(), one.value));
-    days.chain([point("total".to_owned(), series.total)])
-        .collect()
+    let total = series
+        .total
+        .map(|total| point("total".to_owned(), Some(total)));
+    days.chain(total).collect()
 }
 
 /// Runs one example and returns the answer's lines.
@@ -122,7 +133,24 @@ fn run(example: &str) -> Vec<String> {
                 range::between(words[0], words[1], &rules.zone).unwrap(),
                 granularity(words[2]),
             );
-            query.group_by = words[3..].iter().map(|name| (*name).to_owned()).collect();
+            for word in &words[3..] {
+                match word.split_once('=') {
+                    None if *word == "cumulative" => query.running = Some(Running::Cumulative),
+                    None => query.group_by.push((*word).to_owned()),
+                    Some(("moving", length)) => {
+                        query.running = Some(Running::MovingAverage(length.parse().unwrap()));
+                    }
+                    Some(("top", most)) => query.top = Some(most.parse().unwrap()),
+                    Some(("fill", "zero")) => query.fill = Fill::Zero,
+                    Some((name, members)) => {
+                        let members = members.split(',').map(str::to_owned).collect();
+                        match name.strip_suffix('!') {
+                            Some(name) => query.without.push((name.to_owned(), members)),
+                            None => query.filters.push((name.to_owned(), members)),
+                        }
+                    }
+                }
+            }
             let mut series: BTreeMap<SeriesKey, BTreeMap<i64, State>> = BTreeMap::new();
             for (slot, rows) in &syncs {
                 for (key, cells) in fold(rows.clone(), &rules, *slot).cells {
@@ -169,7 +197,7 @@ fn every_worked_example_gives_the_answer_it_states() {
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    assert!(examples.len() >= 7);
+    assert!(examples.len() >= 15);
     for example in examples {
         let stated: Vec<&str> = example
             .lines()

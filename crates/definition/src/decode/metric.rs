@@ -62,7 +62,7 @@ pub(crate) const METRIC: &[Key] = &[
     ),
     Key::optional(
         "over_time",
-        "levels only: how syncs join in a longer range (last)",
+        "levels and periods: how syncs (last) or periods (not at all) join in a longer range",
         || schema::words(OverTime::WORDS),
     ),
     Key::optional(

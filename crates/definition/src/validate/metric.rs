@@ -68,11 +68,14 @@ pub(super) fn check_rules(metric: &Metric, dataset: Option<&Dataset>, problems: 
     let select = metric.selection(dataset);
     let mut problem =
         |code, path: &str, message: String| problems.push(Problem::new(code, path, message));
-    if metric.over_time.is_some() && metric_type != MetricType::Levels {
+    let is_joined = matches!(metric_type, MetricType::Levels | MetricType::Periods);
+    if metric.over_time.is_some() && !is_joined {
         problem(
             "definition.over_time",
             "over_time",
-            format!("only levels are joined over time, and this metric's type is {metric_type}"),
+            format!(
+                "only levels and periods are joined by a rule over time, and this metric's type is {metric_type}"
+            ),
         );
     }
     if metric.expression.is_some() {

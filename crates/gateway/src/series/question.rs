@@ -1,12 +1,15 @@
 //! What is asked of a metric, read from query parameters.
 
+mod parameters;
+
 use definition::{Granularity, Interval};
 use jiff::Timestamp;
-use rollup::{Compare, Fill, Query, QueryError, Rules, range};
-use utoipa::IntoParams;
+use rollup::{Compare, Fill, MAX_MOVING_STEPS, Query, QueryError, Rules, Running, range};
 
 use crate::parameters::Parameters;
 use crate::problem::{Problem, shown};
+
+pub(crate) use self::parameters::{SeriesParameters, ValueParameters};
 
 /// The range of a question that names none.
 pub(crate) const DEFAULT_RANGE: &str = "last_30_days";
@@ -14,63 +17,8 @@ pub(crate) const DEFAULT_RANGE: &str = "last_30_days";
 const FILTER_VALUES: usize = 200;
 /// More dimensions than a metric can reasonably have.
 const GROUPS: usize = 20;
-
-/// What a series is asked with.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "describes the parameters for the OpenAPI document"
-)]
-pub(crate) struct SeriesParameters {
-    /// A range by name: today, yesterday, last_7_days, last_30_days, this_week, last_month, wtd, mtd,
-    /// qtd, ytd, all_time …
-    #[param(default = "last_30_days")]
-    range: Option<String>,
-    /// The first instant, instead of `range`: a date in the answer's zone, or RFC 3339.
-    from: Option<String>,
-    /// The first instant past the range; now when only `from` is given.
-    to: Option<String>,
-    /// The step: hour, day, week, month, quarter, year or all. By default a day, or the metric's
-    /// resolution where that is coarser.
-    granularity: Option<String>,
-    /// Dimensions to split by, joined by commas or repeated; all others are joined.
-    group_by: Option<String>,
-    /// `where.<dimension>=a,b` keeps only these members of a dimension.
-    #[param(rename = "where.<dimension>")]
-    filter: Option<String>,
-    /// The zone of the answer's calendar; the metric's when absent.
-    timezone: Option<String>,
-    /// `previous_period` or `previous_year`.
-    compare: Option<String>,
-    /// What stands in empty buckets: none, zero or previous.
-    #[param(default = "none")]
-    fill: Option<String>,
-}
-
-/// What a value is asked with.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "describes the parameters for the OpenAPI document"
-)]
-pub(crate) struct ValueParameters {
-    /// A range by name, as for a series.
-    #[param(default = "last_30_days")]
-    range: Option<String>,
-    /// The first instant, instead of `range`.
-    from: Option<String>,
-    /// The first instant past the range.
-    to: Option<String>,
-    /// `where.<dimension>=a,b` keeps only these members of a dimension.
-    #[param(rename = "where.<dimension>")]
-    filter: Option<String>,
-    /// The zone of the range; the metric's when absent.
-    timezone: Option<String>,
-    /// `previous_period` or `previous_year`.
-    compare: Option<String>,
-}
+/// More than anybody looks through; all are there without `top`.
+const TOP: u32 = 1_000;
 
 /// What the answer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +27,65 @@ pub(crate) enum Shape {
     Series,
     /// One value of the whole range.
     Value,
+}
+
+impl Shape {
+    fn top(self, parameters: &mut Parameters, group_by: &[String]) -> Option<u32> {
+        if self == Self::Value {
+            return None;
+        }
+        let top = parameters.number("top", 1, TOP)?;
+        if group_by.is_empty() {
+            parameters.refuse("top", "needs `group_by`: it picks the largest of a split");
+        }
+        Some(top)
+    }
+
+    fn running(self, parameters: &mut Parameters) -> Option<Running> {
+        if self == Self::Value {
+            return None;
+        }
+        let is_cumulative = parameters.flag("cumulative");
+        let length = parameters.number("moving_average", 2, MAX_MOVING_STEPS);
+        match (is_cumulative, length) {
+            (true, Some(_)) => {
+                parameters.refuse("cumulative", "and moving_average exclude one another");
+                None
+            }
+            (true, None) => Some(Running::Cumulative),
+            (false, length) => length.map(Running::MovingAverage),
+        }
+    }
+}
+
+/// A dimension and members of it.
+type Filter = (String, Vec<String>);
+
+/// Reads what is kept and what is left out: `where.state=a,b`, `where.state!=a,b` or `where_not.state=a,b`.
+fn filters(parameters: &mut Parameters) -> (Vec<Filter>, Vec<Filter>) {
+    let mut without = parameters.prefixed("where_not.");
+    let mut filters = Vec::new();
+    for (name, members) in parameters.prefixed("where.") {
+        match name.strip_suffix('!') {
+            Some(name) => without.push((name.to_owned(), members)),
+            None => filters.push((name, members)),
+        }
+    }
+    let signed = [("", &filters), ("!", &without)];
+    for (sign, (name, members)) in signed
+        .map(|(sign, all)| all.iter().map(move |one| (sign, one)))
+        .into_iter()
+        .flatten()
+    {
+        if members.is_empty() || members.len() > FILTER_VALUES {
+            let name = format!("where.{}{sign}", shown(name));
+            parameters.refuse(
+                &name,
+                format!("has 1 to {FILTER_VALUES} values, joined by commas"),
+            );
+        }
+    }
+    (filters, without)
 }
 
 /// The parameters of a question, before its range is resolved.
@@ -114,16 +121,8 @@ impl Question {
         if group_by.len() > GROUPS {
             parameters.refuse("group_by", format!("names more than {GROUPS} dimensions"));
         }
-        let filters = parameters.prefixed("where.");
-        for (name, values) in &filters {
-            if values.is_empty() || values.len() > FILTER_VALUES {
-                let name = format!("where.{}", shown(name));
-                parameters.refuse(
-                    &name,
-                    format!("has 1 to {FILTER_VALUES} values, joined by commas"),
-                );
-            }
-        }
+        let top = shape.top(&mut parameters, &group_by);
+        let (filters, without) = filters(&mut parameters);
         let zone = parameters.text("timezone").and_then(|name| {
             let zone = definition::zone::find(&name);
             if zone.is_none() {
@@ -143,11 +142,15 @@ impl Question {
         } else {
             Fill::None
         };
+        let running = shape.running(&mut parameters);
         let range = asked(&mut parameters, zone.as_ref().unwrap_or(&rules.zone), now);
         parameters.finish()?;
         let mut query = Query::over(Interval::new(now, now), granularity);
         query.group_by = group_by;
         query.filters = filters;
+        query.without = without;
+        query.top = top;
+        query.running = running;
         query.zone = zone;
         query.compare = compare;
         query.fill = fill;
@@ -242,6 +245,17 @@ fn asked(parameters: &mut Parameters, zone: &jiff::tz::TimeZone, now: Timestamp)
     if name.is_some() && (from.is_some() || to.is_some()) {
         parameters.refuse("range", "and from/to exclude one another");
     }
+    let name = if from.is_some() || to.is_some() {
+        if parameters.text("current").is_some() {
+            parameters.refuse(
+                "current",
+                "is for ranges such as last_7_days, not for from/to",
+            );
+        }
+        name
+    } else {
+        without_current(parameters, name)
+    };
     let mut read = |name: &str, text: Option<String>| {
         // A `+` in a query is a space once decoded; nobody writes a space before an offset.
         let text = text?.replace(' ', "+");
@@ -274,6 +288,30 @@ fn asked(parameters: &mut Parameters, zone: &jiff::tz::TimeZone, now: Timestamp)
                 }
                 _ => Asked::Named(DEFAULT_RANGE.to_owned()),
             }
+        }
+    }
+}
+
+/// Leaves the unit that is open now out of a range, where `current=exclude` says so.
+fn without_current(parameters: &mut Parameters, name: Option<String>) -> Option<String> {
+    match parameters.text("current").as_deref() {
+        None | Some("include") => name,
+        Some("exclude") => {
+            let asked = name.as_deref().unwrap_or(DEFAULT_RANGE);
+            let found = range::without_current(asked);
+            if found.is_none() {
+                let message = format!(
+                    "can be left out of a range such as last_7_days, not of `{}`",
+                    shown(asked)
+                );
+                parameters.refuse("current", message);
+            }
+            found.or(name)
+        }
+        Some(other) => {
+            let message = format!("is include or exclude, not `{}`", shown(other));
+            parameters.refuse("current", message);
+            name
         }
     }
 }
@@ -340,6 +378,41 @@ mod tests {
     }
 
     #[test]
+    fn the_open_day_is_included_or_left_out() {
+        let with = ask("range=last_7_days").unwrap();
+        assert_eq!(with.to.to_string(), "2026-03-06T00:00:00Z");
+        for text in [
+            "range=last_7_days&current=exclude",
+            "range=last_7_complete_days",
+            "range=last_7_complete_days&current=exclude",
+        ] {
+            let without = ask(text).unwrap();
+            assert_eq!(without.from.to_string(), "2026-02-26T00:00:00Z", "{text}");
+            assert_eq!(without.to.to_string(), "2026-03-05T00:00:00Z", "{text}");
+        }
+    }
+
+    #[test]
+    fn members_are_kept_and_left_out() {
+        let query =
+            ask("where.state=a,b&where.plan!=x&where_not.city=Washington\\,%20DC,Rome").unwrap();
+        assert_eq!(
+            query.filters,
+            [("state".to_owned(), vec!["a".to_owned(), "b".into()])]
+        );
+        assert_eq!(
+            query.without,
+            [
+                (
+                    "city".to_owned(),
+                    vec!["Washington, DC".to_owned(), "Rome".into()]
+                ),
+                ("plan".to_owned(), vec!["x".to_owned()]),
+            ]
+        );
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_and_named() {
         let wrong = [
             ("from=2026-02-01&to=2026-01-01", "before `to`"),
@@ -352,6 +425,15 @@ mod tests {
             ("fill=7", "zero"),
             ("step=1m", "not known"),
             ("where.state=", "1 to 200"),
+            ("where.state!=", "where.state!"),
+            ("top=3", "group_by"),
+            ("top=0&group_by=state", "1 to 1000"),
+            ("cumulative=true&moving_average=7", "exclude"),
+            ("moving_average=1", "2 to 1000"),
+            ("cumulative=perhaps", "true or false"),
+            ("current=exclude&range=mtd", "last_7_days"),
+            ("current=exclude&from=2026-01-01", "last_7_days"),
+            ("current=maybe", "include or exclude"),
         ];
         for (text, words) in wrong {
             let problem = format!("{:?}", ask(text).unwrap_err());

@@ -54,6 +54,9 @@ pub(crate) struct SeriesView<'a> {
     /// The value of the whole range, joined from records and not from points.
     #[schema(value_type = Option<f64>)]
     total: Option<Decimal>,
+    /// With `top`: this is not one member but all others together, so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rest: Option<u32>,
 }
 
 /// One bucket of a series.
@@ -159,6 +162,9 @@ pub(crate) struct ComparedSeries<'a> {
     /// `better`, `worse`, `same` or `unknown`, by the favourable trend.
     #[schema(example = "better")]
     direction: &'static str,
+    /// With `top`: this is not one member but all others together, so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rest: Option<u32>,
 }
 
 /// One bucket of the range compared with.
@@ -201,6 +207,7 @@ impl<'a> SeriesAnswer<'a> {
                         .map(|point| view(point, zone))
                         .collect(),
                     total: series.total,
+                    rest: series.rest,
                 })
                 .collect(),
             comparison: comparison(answer, compared),
@@ -295,6 +302,7 @@ fn comparison(answer: &Answer, compared: Option<Compare>) -> Option<ComparisonVi
                     Direction::Same => "same",
                     Direction::Unknown => "unknown",
                 },
+                rest: series.rest,
             })
             .collect(),
     })

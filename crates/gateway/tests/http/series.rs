@@ -100,6 +100,59 @@ async fn a_series_is_split_filtered_coarsened_and_compared() {
 }
 
 #[tokio::test]
+async fn members_are_left_out_ranked_and_run_on() {
+    let house = House::open().await;
+    house.furnish().await;
+    house.commit("new_subscribers", DAYS).await;
+    let path = "/api/v1/metrics/new_subscribers/series?from=2026-01-01&to=2026-01-05";
+    let (_, without) = house.get(&format!("{path}&where.state!=cancelled")).await;
+    assert_eq!(without["series"][0]["total"], 13, "{without}");
+    let (_, none) = house
+        .get(&format!("{path}&where_not.state=cancelled,active"))
+        .await;
+    assert_eq!(none["series"], json!([]), "{none}");
+    let (_, top) = house
+        .get(&format!("{path}&group_by=state&top=1&granularity=all"))
+        .await;
+    let named = json!([{ "state": "active" }, {}]);
+    let dimensions: Vec<_> = top["series"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["dimensions"].clone())
+        .collect();
+    assert_eq!(json!(dimensions), named, "{top}");
+    assert_eq!(
+        (&top["series"][1]["rest"], &top["series"][1]["total"]),
+        (&json!(1), &json!(2)),
+        "{top}"
+    );
+    assert!(top["series"][0].get("rest").is_none(), "{top}");
+    let values = |answer: &serde_json::Value| -> Vec<serde_json::Value> {
+        let points = answer["series"][0]["points"].as_array().unwrap();
+        points.iter().map(|one| one["value"].clone()).collect()
+    };
+    let (_, cumulative) = house
+        .get(&format!("{path}&cumulative=true&fill=zero"))
+        .await;
+    assert_eq!(
+        json!(values(&cumulative)),
+        json!([3, 7, 7, 15]),
+        "{cumulative}"
+    );
+    let (_, moving) = house
+        .get(&format!("{path}&moving_average=2&where.state=active"))
+        .await;
+    // The third of January is known to be empty: 0.
+    assert_eq!(json!(values(&moving)), json!([1, 2.5, 2, 4]), "{moving}");
+    let (_, value) = house
+        .get("/api/v1/metrics/new_subscribers/value?from=2026-01-01&to=2026-01-05&where.state!=active")
+        .await;
+    assert_eq!(value["value"], 2, "{value}");
+    house.close().await;
+}
+
+#[tokio::test]
 async fn an_answer_is_never_older_than_its_question() {
     let house = House::open().await;
     house.furnish().await;

@@ -1,11 +1,15 @@
 //! Answers one by one: zones, fill, limits, types over time, comparison. Random ones are compared with
 //! brute force in `tests/brute_force.rs`.
 
-use definition::{Aggregation, OverTime, Trend, Weekday};
+use std::collections::BTreeMap;
+
+use definition::{Aggregation, MetricType, OverTime, Trend, Weekday};
 
 use super::*;
+use crate::bucket::millis;
 use crate::compare::{Compare, Direction};
 use crate::fold::fold;
+use crate::query::Fill;
 use crate::row::{Row, RowValue};
 
 fn at(text: &str) -> Timestamp {

@@ -26,12 +26,26 @@ pub(crate) async fn query(arguments: &Query) -> Done {
     for (name, value) in given {
         query.extend(value.clone().map(|value| (name.to_owned(), value)));
     }
+    let numbers = [
+        ("top", arguments.top),
+        ("moving_average", arguments.moving_average),
+    ];
+    for (name, number) in numbers {
+        query.extend(number.map(|number| (name.to_owned(), number.to_string())));
+    }
+    if arguments.cumulative {
+        query.push(("cumulative".into(), "true".into()));
+    }
+    if arguments.exclude_current {
+        query.push(("current".into(), "exclude".into()));
+    }
     for filter in &arguments.filter {
         let Some((dimension, members)) = filter.split_once('=') else {
             return Err(Failure::invalid(format!(
-                "`--where {filter}` is not DIMENSION=MEMBERS"
+                "`--where {filter}` is neither DIMENSION=MEMBERS nor DIMENSION!=MEMBERS"
             )));
         };
+        // `state!=a` is the parameter `where.state!`, whose value is `a`.
         query.push((format!("where.{dimension}"), members.to_owned()));
     }
     let query: Vec<(&str, String)> = query
@@ -63,7 +77,9 @@ pub(crate) async fn query(arguments: &Query) -> Done {
                 println!("total {}: {}", name_of(series), cell(series.get("total")));
             }
             if let Some(comparison) = answer.get("comparison").filter(|one| !one.is_null()) {
-                println!("comparison: {}", output::json(comparison));
+                for line in compared(comparison) {
+                    println!("{line}");
+                }
             }
         }
     }
@@ -98,11 +114,11 @@ fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
     for series in list(answer, "series") {
         for point in list(series, "points") {
             let mut row = vec![cell(point.get("start"))];
-            row.extend(
-                dimensions
-                    .iter()
-                    .map(|name| cell(series.pointer(&format!("/dimensions/{name}")))),
-            );
+            let members = series.get("dimensions");
+            row.extend(dimensions.iter().map(|name| match rest(series) {
+                Some(rest) => rest,
+                None => cell(members.and_then(|members| members.get(name))),
+            }));
             if has_unit {
                 row.push(cell(series.get("unit")));
             }
@@ -119,6 +135,31 @@ fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
     (header, rows)
 }
 
+/// One line for each series of a comparison.
+fn compared(comparison: &Value) -> Vec<String> {
+    let text = |one: &Value, name: &str| match cell(one.get(name)) {
+        text if text.is_empty() => "undefined".to_owned(),
+        text => text,
+    };
+    let with = cell(comparison.get("with"));
+    let line = |series: &Value| {
+        let (now, base) = (text(series, "current"), text(series, "base"));
+        let (change, percent) = (text(series, "change"), text(series, "percent"));
+        let direction = text(series, "direction");
+        let name = name_of(series);
+        format!(
+            "{name} against {with}: {now} was {base}, change {change}, percent {percent}, {direction}"
+        )
+    };
+    list(comparison, "series").iter().map(line).collect()
+}
+
+/// What stands where a member would, of all that are not shown by themselves.
+fn rest(series: &Value) -> Option<String> {
+    let joined = series.get("rest").and_then(Value::as_u64)?;
+    Some(format!("({joined} others)"))
+}
+
 /// A series as people say it: its dimensions and unit.
 pub(crate) fn name_of(series: &Value) -> String {
     let mut parts: Vec<String> = series
@@ -128,6 +169,7 @@ pub(crate) fn name_of(series: &Value) -> String {
         .flatten()
         .map(|(name, text)| format!("{name}={}", cell(Some(text))))
         .collect();
+    parts.extend(rest(series));
     parts.extend(Some(cell(series.get("unit"))).filter(|unit| !unit.is_empty()));
     if parts.is_empty() {
         "all".to_owned()
