@@ -47,6 +47,8 @@ pub struct Facts {
     pub has_more: Option<bool>,
     /// The cursor or link to the next page; null where there is none.
     pub next: Value,
+    /// Where its records should be and are not, though it holds another list.
+    pub astray: Option<String>,
     /// What it says of records behind it, where nothing says how to ask for them.
     pub unread: Option<Unread>,
     /// SHA-256 of the body.

@@ -150,9 +150,20 @@ impl Reader {
             total: answer.number(self.total.as_ref())?,
             has_more: answer.flag(self.has_more.as_ref())?,
             next: self.next(&answer)?,
+            astray: self.astray(&answer)?,
             unread: self.unread(&answer),
             hash: String::new(),
         })
+    }
+
+    /// Where the records should be and are not, though there is a list elsewhere.
+    fn astray(&self, answer: &Said<'_>) -> Result<Option<String>, PaginationFault> {
+        let (Some(path), Some(1..)) = (&self.records, answer.scan.longest_array) else {
+            return Ok(None);
+        };
+        // An expression may well leave all of them out.
+        let is_missing = path.plain.is_some() && matches!(answer.at(path)?, Read::Missing);
+        Ok(is_missing.then(|| path.text.clone()))
     }
 
     /// What the only page says of further ones.
@@ -445,6 +456,15 @@ mod tests {
             "without a hint the longest list counts"
         );
         assert!(facts(&page, "items", &json!({"meta": {"total": "many"}})).is_err());
+        let renamed = facts(&page, "items", &json!({"people": [1, 2]})).expect("facts");
+        assert_eq!(renamed.astray.as_deref(), Some("items"));
+        for whole in [
+            json!({"items": [], "tags": [1]}),
+            json!({"items": null, "tags": [1]}),
+            json!({}),
+        ] {
+            assert_eq!(facts(&page, "items", &whole).expect("facts").astray, None);
+        }
     }
 
     #[test]

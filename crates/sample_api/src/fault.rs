@@ -13,6 +13,8 @@
 //! | `cut` / `stall` | half of the body, then the end / then nothing |
 //! | `drip:MS` | the body byte by byte |
 //! | `empty_body` / `html` / `trailing` / `cut_json` | a body that is no JSON, with a good length |
+//! | `ndjson` / `nan` / `huge_number` / `surrogate` / `utf16` | a body that JSON parsers of the world take differently |
+//! | `field:FROM:TO` / `texts:FIELD` | a field of each record under another name / its numbers as words |
 //! | `wrong_type` / `null_list` / `empty_list` / `rename:NAME` | the list is a text / null / empty / under another key |
 //! | `duplicate` / `shifted:N` | the page before once more / rows from N earlier on |
 //! | `loop` | the cursor or next link stays where it is |
@@ -54,6 +56,9 @@ pub(crate) enum Kind {
     Html,
     Trailing,
     CutJson,
+    Odd(Odd),
+    Field(String, String),
+    Texts(String),
     List(ListTwist),
     Duplicate,
     Shifted(usize),
@@ -63,6 +68,16 @@ pub(crate) enum Kind {
     Pad(usize),
     Redirect(String),
     Echo(String),
+}
+
+/// What some parsers take for JSON, or for text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Odd {
+    Ndjson,
+    Nan,
+    HugeNumber,
+    Surrogate,
+    Utf16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +148,16 @@ impl FromStr for Fault {
             "html" => Kind::Html,
             "trailing" => Kind::Trailing,
             "cut_json" => Kind::CutJson,
+            "ndjson" => Kind::Odd(Odd::Ndjson),
+            "nan" => Kind::Odd(Odd::Nan),
+            "huge_number" => Kind::Odd(Odd::HugeNumber),
+            "surrogate" => Kind::Odd(Odd::Surrogate),
+            "utf16" => Kind::Odd(Odd::Utf16),
+            "field" => {
+                let (from, to) = argument.split_once(':').ok_or_else(unknown)?;
+                Kind::Field(from.to_owned(), to.to_owned())
+            }
+            "texts" => Kind::Texts(argument.to_owned()),
             "wrong_type" => Kind::List(ListTwist::Text),
             "null_list" => Kind::List(ListTwist::Null),
             "empty_list" => Kind::List(ListTwist::Empty),
@@ -289,7 +314,9 @@ mod tests {
         let fault: Fault = "redirect:http://10.0.0.1/x".parse().unwrap();
         assert_eq!(fault.kind, Kind::Redirect("http://10.0.0.1/x".into()));
         assert_eq!(Fault::parse_all("gzip, latency:5@1").unwrap().len(), 2);
-        for bad in ["", "melt", "status:many", "cut@two"] {
+        let fault: Fault = "field:weight:gewicht@2".parse().unwrap();
+        assert_eq!(fault.kind, Kind::Field("weight".into(), "gewicht".into()));
+        for bad in ["", "melt", "field:weight", "status:many", "cut@two"] {
             assert!(bad.parse::<Fault>().is_err(), "{bad}");
         }
     }

@@ -1,5 +1,7 @@
 //! Answers on their way out, with what has been asked to go wrong.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
@@ -7,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::answer::Answer;
 use crate::body::PageBody;
 use crate::encode;
-use crate::fault::Kind;
+use crate::fault::{Kind, Odd};
 
 /// The connection is to be reset: hyper ends it on any error of the service.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,14 @@ pub(crate) async fn suffer(
             }
             Kind::Trailing => answer.body = [&answer.body[..], br#"{"b":2}"#].concat().into(),
             Kind::CutJson => answer.body = answer.body.slice(..answer.body.len() / 2),
+            Kind::Odd(odd) => answer.body = twisted(odd, &answer.body),
+            Kind::Field(from, to) => {
+                let text = String::from_utf8_lossy(&answer.body);
+                answer.body = text
+                    .replace(&format!("\"{from}\":"), &format!("\"{to}\":"))
+                    .into();
+            }
+            Kind::Texts(field) => answer.body = in_words(&field, &answer.body).into(),
             Kind::Pad(size) => {
                 answer.body = [answer.body.to_vec(), vec![b' '; size]].concat().into();
             }
@@ -100,4 +110,63 @@ pub(crate) async fn suffer(
         _ => {}
     }
     Ok(response)
+}
+
+/// The body as something that one parser takes and another does not.
+fn twisted(odd: Odd, body: &[u8]) -> Bytes {
+    let text = String::from_utf8_lossy(body);
+    // Behind the first bracket, whatever it is, so that the rest stays as it was.
+    let with = |field: &str, value: &str| {
+        let (open, rest) = text.split_at(text.len().min(1));
+        if open == "[" {
+            format!("[{value},{rest}")
+        } else {
+            format!("{open}\"{field}\":{value},{rest}")
+        }
+    };
+    match odd {
+        Odd::Ndjson => format!("{text}\n{text}\n").into(),
+        Odd::Nan => with("ratio", "NaN").into(),
+        Odd::HugeNumber => with("ratio", "1e400").into(),
+        Odd::Surrogate => with("note", r#""\ud800""#).into(),
+        Odd::Utf16 => {
+            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+            units.flat_map(u16::to_le_bytes).collect::<Vec<u8>>().into()
+        }
+    }
+}
+
+/// The body with the numbers of a field as texts that are none.
+fn in_words(field: &str, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let name = format!("\"{field}\":");
+    let mut parts = text.split(&name);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !matches!(c, '0'..='9' | '.' | '-'));
+        let (number, rest) = part.split_at(end.unwrap_or(part.len()));
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{name}\"{number} kg\"{rest}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_bodies_are_odd_in_one_place() {
+        let body = br#"{"items":[{"weight":12}]}"#;
+        assert_eq!(
+            twisted(Odd::Nan, body),
+            r#"{"ratio":NaN,"items":[{"weight":12}]}"#
+        );
+        assert_eq!(twisted(Odd::HugeNumber, b"[1]"), "[1e400,1]");
+        assert_eq!(twisted(Odd::Utf16, b"[1]").len(), 8);
+        assert_eq!(
+            in_words("weight", body),
+            r#"{"items":[{"weight":"12 kg"}]}"#
+        );
+    }
 }

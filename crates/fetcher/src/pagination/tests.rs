@@ -608,6 +608,20 @@ fn what_is_missing_or_came_twice_is_told() {
             0,
             "stopped after 3 pages (`max_pages`), and there is more: 6 of the 9",
         ),
+        (
+            &[(&[1, 2], None), (&[2, 1], None), (&[3], None)],
+            RunEnd::ShortPage,
+            true,
+            2,
+            "page 2 has the very records of page 1",
+        ),
+        (
+            &[(&[5], None), (&[5], None)],
+            RunEnd::ShortPage,
+            false,
+            1,
+            "1 records came again",
+        ),
         // Records that are alike cannot be told apart.
         (
             &[(&[7, 7], None), (&[7, 7], None)],

@@ -36,6 +36,10 @@ pub(super) struct Tally {
     /// The first page without records, and the last one with some.
     empty: Option<u32>,
     filled: u32,
+    /// A page with the very records of its neighbour, and that one.
+    twin: Option<(u32, u32)>,
+    /// A page whose records are not where they should be, and where that is.
+    astray: Option<(u32, String)>,
     /// What the only page said of others, as a sentence.
     unread: Option<String>,
     /// Fingerprints of pages whose neighbours have not both come; not kept over a checkpoint.
@@ -73,6 +77,9 @@ impl Tally {
                 Some(_) => {}
             }
         }
+        if let (Some(path), None) = (&facts.astray, &self.astray) {
+            self.astray = Some((number, path.clone()));
+        }
         if let Some(unread) = &facts.unread {
             self.unread = Some(only_the_first(unread));
         }
@@ -87,8 +94,14 @@ impl Tally {
             return;
         }
         for neighbour in [number.checked_sub(1), number.checked_add(1)] {
-            if let Some(other) = neighbour.and_then(|neighbour| self.borders.get(&neighbour)) {
-                self.overlap += own.intersection(other).count() as u64;
+            let Some(neighbour) = neighbour else { continue };
+            if let Some(other) = self.borders.get(&neighbour) {
+                let shared = own.intersection(other).count();
+                self.overlap += shared as u64;
+                // A lone record may well be like the one before.
+                if shared == own.len() && shared == other.len() && shared > 1 {
+                    self.twin = Some((number.max(neighbour), number.min(neighbour)));
+                }
             }
         }
         if self.held > HELD {
@@ -156,6 +169,17 @@ impl Tally {
             verdict.notes.push(format!(
                 "page {empty} had no records, and page {} had some",
                 self.filled
+            ));
+        }
+        if let Some((page, other)) = self.twin {
+            verdict.has_gaps = true;
+            verdict.notes.push(format!(
+                "page {page} has the very records of page {other}: its own may be missing"
+            ));
+        }
+        if let Some((page, path)) = &self.astray {
+            verdict.notes.push(format!(
+                "page {page} has no `{path}`, but a list elsewhere: was the field renamed?"
             ));
         }
         verdict.notes.extend(self.unread.clone());
