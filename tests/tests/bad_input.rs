@@ -170,6 +170,18 @@ fn request_with(key: &str, value: Value) -> String {
     metric_with("request", with(json!({ "path": "/orders" }), key, value))
 }
 
+/// A dataset that asks once for each record of another.
+fn child_of(parent: &str) -> String {
+    let details = json!({
+        "kind": "dataset",
+        "name": "details",
+        "connection": "shop",
+        "parent": { "dataset": parent },
+        "request": { "path": "/orders/{{ parent.id }}" },
+    });
+    json!([connection(), details]).to_string()
+}
+
 fn expression(text: &str) -> String {
     let mut metric = with(metric(), "expression", json!(text));
     metric.as_object_mut().expect("an object").remove("select");
@@ -229,7 +241,10 @@ fn definitions() -> Vec<(
         ("a short name of a zone", metric_with("timezone", json!("EST5EDT4")), "definition.timezone", "timezone", "IANA"),
         ("an unknown aggregation", metric_with("aggregation", json!("avgg")), "definition.aggregation", "aggregation", "count_distinct"),
         ("a field of somebody else", metric_with("tenant_id", json!("other")), "definition.unknown_field", "tenant_id", "tenant_id"),
-        ("a feature to come", connection_with("variables", json!({ "org": { "path": "/me", "select": "a" } })), "definition.not_yet", "variables.org", "not supported yet"),
+        ("a variable looked up nowhere", connection_with("variables", json!({ "org": { "select": "a" } })), "definition.required", "variables.org.path", "the path below base_url"),
+        ("a record of nobody", request_with("path", json!("/orders/{{ parent.id }}")), "definition.parent_missing", "request.path", "no parent"),
+        ("a parent that is not there", child_of("nowhere"), "definition.dataset_unknown", "parent.dataset", "nowhere"),
+        ("a dataset of itself", child_of("details"), "definition.parent", "parent.dataset", "descend from itself"),
         ("a connection that is not there", json!([with(metric(), "connection", json!("nowhere"))]).to_string(), "definition.connection_unknown", "connection", "nowhere"),
         ("half an expression", expression("a."), "expression.syntax", "expression", "unexpected end"),
         ("an empty expression", expression(""), "definition.required", "expression", "empty"),
@@ -300,7 +315,11 @@ async fn a_bad_definition_is_refused_with_its_place_and_changes_nothing() {
                 .run_with(&["validate", "-o", "json", "-"], &body)
                 .await;
             // What needs the gateway's knowledge is its own to say.
-            if code != "definition.connection_unknown" {
+            let others = [
+                "definition.connection_unknown",
+                "definition.dataset_unknown",
+            ];
+            if !others.contains(&code) {
                 assert_eq!(said.code, Some(2), "{title}: {said:?}");
                 assert!(said.output.contains(code), "{title}: {said:?}");
             }

@@ -223,7 +223,7 @@ fn subject(bucket: &str, key: &str) -> String {
 }
 
 /// The server counts whole seconds and refuses less than one.
-fn lifetime(ttl: Duration) -> HeaderMap {
+pub(crate) fn lifetime(ttl: Duration) -> HeaderMap {
     let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
     let mut headers = HeaderMap::new();
     headers.insert(NATS_MESSAGE_TTL, seconds.max(1).to_string().as_str());

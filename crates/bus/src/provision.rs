@@ -14,7 +14,9 @@ use compare::{compare_consumer, compare_stream};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
-use wire::stream::{BUDGET_BUCKET, Consumer, Discard, Retention, Stream, TOKEN_BUCKET};
+use wire::stream::{
+    BUDGET_BUCKET, Consumer, Discard, MEMORY_BUCKET, Retention, Stream, TOKEN_BUCKET,
+};
 
 /// What an operator may choose about streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,9 @@ impl Default for Provision {
 /// Bound on the bucket of rate budgets: a few hundred bytes for each connection.
 const BUDGET_BYTES: i64 = 16 << 20;
 
+/// Bound on what fetchers remember: a few kilobytes for each dataset whose API knows validators.
+const MEMORY_BYTES: i64 = 64 << 20;
+
 /// A budget that was not touched for this long says nothing any more.
 const BUDGET_AGE: Duration = Duration::from_hours(32 * 24);
 
@@ -56,20 +61,31 @@ struct BucketSpec {
     description: &'static str,
     max_bytes: i64,
     max_age: Duration,
+    when_full: DiscardPolicy,
 }
 
-const BUCKETS: [BucketSpec; 2] = [
+const BUCKETS: [BucketSpec; 3] = [
     BucketSpec {
         name: BUDGET_BUCKET,
         description: "rate budgets of connections",
         max_bytes: BUDGET_BYTES,
         max_age: BUDGET_AGE,
+        when_full: DiscardPolicy::New,
     },
     BucketSpec {
         name: TOKEN_BUCKET,
         description: "access tokens, sealed to the fetchers, and who renews them",
         max_bytes: TOKEN_BYTES,
         max_age: TOKEN_AGE,
+        when_full: DiscardPolicy::New,
+    },
+    // A full memory forgets; a full ledger of budgets must not.
+    BucketSpec {
+        name: MEMORY_BUCKET,
+        description: "what fetchers remember between runs",
+        max_bytes: MEMORY_BYTES,
+        max_age: BUDGET_AGE,
+        when_full: DiscardPolicy::Old,
     },
 ];
 
@@ -262,7 +278,7 @@ fn bucket_config(bucket: &BucketSpec, wanted: &Provision) -> Config {
         max_bytes: bucket.max_bytes,
         max_age: bucket.max_age,
         duplicate_window: wire::stream::DUPLICATE_WINDOW,
-        discard: DiscardPolicy::New,
+        discard: bucket.when_full,
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
         num_replicas: wanted.replicas,

@@ -10,6 +10,7 @@ use crate::name::Name;
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::request::Request;
+use crate::selection::Select;
 use crate::window::Window;
 use crate::words::words;
 
@@ -317,5 +318,6 @@ documents!(
     Dataset: decode::dataset,
     Metric: decode::metric,
     Request: decode::request,
+    Select: decode::select,
     Window: decode::window
 );

@@ -1560,3 +1560,118 @@ fn large_and_strange_bundles_are_answered() {
         );
     }
 }
+
+#[test]
+fn variables_that_cannot_be_known_are_refused() {
+    let with = |more: &str| {
+        format!(
+            "kind: connection\nname: api\n{more}\n---\nkind: metric\nname: m\nconnection: api\nrequest: {{ path: \"/o/{{{{ connection.org }}}}\" }}\nselect: {{ records: items }}\n"
+        )
+    };
+    expect(
+        &with("base_url: https://a.example.com\nvariables: { orgs: 1 }"),
+        "definition.template_unknown",
+        "request.path",
+        "has no variable `org`",
+    );
+    expect(
+        &with(
+            "base_url: \"https://{{ connection.org }}.example.com\"\nvariables: { org: { path: /me, select: id } }",
+        ),
+        "definition.template_unknown",
+        "base_url",
+        "has no variable `org`",
+    );
+    expect(
+        &with(
+            "base_url: \"https://{{ connection.org }}.example.com\"\nvariables: { org: \"evil.com/?x=\" }",
+        ),
+        "definition.url_invalid",
+        "base_url",
+        "",
+    );
+    expect(
+        &with(
+            "base_url: https://a.example.com\nvariables: { org: { path: \"/me/{{ now | date }}\", select: id } }",
+        ),
+        "definition.template_unknown",
+        "variables.org.path",
+        "only the connection's constant variables",
+    );
+    expect(
+        &with("base_url: https://a.example.com\nvariables: { org: { path: me, select: id } }"),
+        "definition.path",
+        "variables.org.path",
+        "starts with one `/`",
+    );
+    expect(
+        &with(
+            "base_url: https://a.example.com\nvariables: { org: 1, api_key: abcdefghijklmnop1234 }",
+        ),
+        "definition.secret_in_text",
+        "variables.api_key",
+        "***",
+    );
+}
+
+#[test]
+fn parents_that_cannot_be_are_refused() {
+    let api = "kind: connection\nname: api\nbase_url: https://a.example.com\n";
+    let dataset = |name: &str, more: &str| {
+        format!("---\nkind: dataset\nname: {name}\nconnection: api\n{more}\n")
+    };
+    let stats = "request: { path: \"/b/{{ parent.id }}/stats\" }\nparent: { dataset: broadcasts }";
+    expect(
+        &format!("{api}{}", dataset("stats", stats)),
+        "definition.dataset_unknown",
+        "parent.dataset",
+        "there is no dataset `broadcasts`",
+    );
+    expect(
+        &format!(
+            "{api}{}{}",
+            dataset("stats", stats),
+            dataset(
+                "broadcasts",
+                "request: { path: \"/x/{{ parent.id }}\" }\nparent: { dataset: stats }"
+            )
+        ),
+        "definition.parent",
+        "parent.dataset",
+        "cannot descend from itself: stats of broadcasts of stats",
+    );
+    let broadcasts = dataset("broadcasts", "request: { path: /b }");
+    expect(
+        &format!(
+            "{api}{broadcasts}{}",
+            dataset(
+                "stats",
+                "request: { path: /s }\nparent: { dataset: broadcasts }"
+            )
+        ),
+        "definition.parent_unused",
+        "parent",
+        "every record would ask for the same",
+    );
+    expect(
+        &format!(
+            "{api}{}",
+            dataset("stats", "request: { path: \"/b/{{ parent.id }}\" }")
+        ),
+        "definition.parent_missing",
+        "request.path",
+        "there is no parent",
+    );
+    expect(
+        &format!(
+            "{api}{broadcasts}{}",
+            dataset(
+                "stats",
+                &stats.replace("broadcasts }", "broadcasts, max_parents: 0 }")
+            )
+        ),
+        "definition.parent",
+        "parent.max_parents",
+        "from 1 to 10000",
+    );
+}

@@ -3,8 +3,6 @@
 //! All metrics of a dataset are evaluated together on one worker. When that worker dies or gets
 //! stuck, each metric is tried alone on a fresh one, so that only the guilty one fails.
 
-use std::collections::BTreeMap;
-
 use bus::Bus;
 use expression::{EvaluationError, Page, RejectedRow, RunContext, Task, TaskResult};
 use rollup::Row;
@@ -31,8 +29,6 @@ pub(crate) struct Extracted {
     pub(crate) rows: Vec<Row>,
     /// Rows that could not be used.
     pub(crate) rejected_count: u64,
-    /// How many of them there are for each reason's code.
-    pub(crate) rejected_by: BTreeMap<String, u64>,
     /// Some of them.
     pub(crate) rejected: Vec<RejectedRow>,
     /// The records are not in the first page.
@@ -52,9 +48,6 @@ impl Extracted {
 
     fn take_in(&mut self, result: TaskResult) {
         self.rejected_count += result.rejected_count;
-        for (code, count) in result.rejected_by {
-            *self.rejected_by.entry(code).or_default() += count;
-        }
         let room = REJECTED_SAMPLES_KEPT.saturating_sub(self.rejected.len());
         self.rejected.extend(result.rejected.into_iter().take(room));
         self.records_missing |= result.records_missing;
@@ -114,6 +107,20 @@ impl Extraction<'_> {
         Ok(extracted)
     }
 
+    /// Two records of a parent may have records of the same key: each is a record of its own.
+    fn tell_apart(&self, result: &mut TaskResult) {
+        let pages = &self.manifest.pages;
+        for row in &mut result.rows {
+            let Some(key) = &row.key else { continue };
+            let entry = pages.binary_search_by_key(&row.page, |page| page.number);
+            if let Ok(place) = entry
+                && let number @ 1.. = pages[place].parent_number
+            {
+                row.key = Some(format!("{number}/{key}").into());
+            }
+        }
+    }
+
     async fn together(&self, tasks: &[Task]) -> Result<Vec<Extracted>, Error> {
         let records = usize::try_from(self.manifest.records).unwrap_or(0);
         let room = records.min(ROWS_AT_FIRST / tasks.len().max(1));
@@ -138,7 +145,8 @@ impl Extraction<'_> {
             // The next pages are read while the worker thinks about these.
             let evaluating = async {
                 if by_page {
-                    for result in worker.pages(&pages).await?.into_iter().flatten() {
+                    for mut result in worker.pages(&pages).await?.into_iter().flatten() {
+                        self.tell_apart(&mut result);
                         if let Some(one) = extracted.get_mut(result.id as usize) {
                             one.take_in(result);
                         }

@@ -1,5 +1,7 @@
 //! A run's pages back from the stream, a few at a time.
 
+use std::collections::{HashMap, HashSet};
+
 use bus::{Bus, RunPages};
 use bytes::Bytes;
 use expression::Page;
@@ -14,6 +16,7 @@ pub(crate) struct FetchedPage {
     number: u32,
     first: bool,
     fetched_at: Timestamp,
+    parent: Option<String>,
 }
 
 impl FetchedPage {
@@ -24,6 +27,7 @@ impl FetchedPage {
             number: self.number,
             first: self.first,
             fetched_at: self.fetched_at,
+            parent: self.parent.as_deref(),
         }
     }
 }
@@ -33,7 +37,8 @@ pub(crate) struct Reader<'a> {
     bodies: RunPages,
     run: &'a str,
     left: &'a [PageEntry],
-    first: Option<u32>,
+    /// The first page of each record of the parent; of the run, where there is no parent.
+    first: HashSet<u32>,
 }
 
 impl<'a> Reader<'a> {
@@ -50,7 +55,7 @@ impl<'a> Reader<'a> {
             bodies: bus.run_pages(workspace, dataset, run, pages),
             run,
             left: pages,
-            first: pages.iter().map(|page| page.number).min(),
+            first: first_pages(pages),
         }
     }
 
@@ -84,9 +89,19 @@ impl<'a> Reader<'a> {
         let fetched = batch.iter().zip(bodies).map(|(entry, body)| FetchedPage {
             body,
             number: entry.number,
-            first: Some(entry.number) == self.first,
+            first: self.first.contains(&entry.number),
+            parent: entry.parent.as_ref().map(|parent| parent.0.to_string()),
             fetched_at: entry.fetched_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
         });
         Ok(Some(fetched.collect()))
     }
+}
+
+fn first_pages(pages: &[PageEntry]) -> HashSet<u32> {
+    let mut first: HashMap<u32, u32> = HashMap::new();
+    for page in pages {
+        let number = first.entry(page.parent_number).or_insert(page.number);
+        *number = page.number.min(*number);
+    }
+    first.into_values().collect()
 }

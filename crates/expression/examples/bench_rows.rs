@@ -163,6 +163,7 @@ fn page(body: &str, number: u32) -> Page<'_> {
         number,
         first: number == 0,
         fetched_at: Timestamp::from_second(1_795_000_000).unwrap(),
+        parent: None,
     }
 }
 

@@ -95,6 +95,18 @@ impl Limits {
         }
     }
 
+    /// Limits for the records of a page: one list out of one page.
+    pub fn for_records() -> Self {
+        Self {
+            page_time_ms: 250,
+            depth: 200,
+            steps: 5_000_000,
+            text_bytes: 64 * 1024,
+            items: 100_000,
+            result_bytes: 32 * 1024 * 1024,
+        }
+    }
+
     pub(crate) fn options(&self, now_ms: i64) -> jlens_core::Options {
         jlens_core::Options::new()
             .timeout(Duration::from_millis(self.page_time_ms))

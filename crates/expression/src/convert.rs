@@ -314,7 +314,7 @@ fn reject(
     code: &'static str,
     reason: String,
 ) {
-    into.count_rejected(code);
+    into.rejected_count += 1;
     if into.rejected.len() >= REJECTED_SAMPLES {
         return;
     }

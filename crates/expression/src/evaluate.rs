@@ -33,6 +33,8 @@ pub struct Page<'a> {
     pub first: bool,
     /// When it was fetched: the clock of the expression.
     pub fetched_at: Timestamp,
+    /// The record of the parent dataset that it was asked for, as JSON: `$parent`.
+    pub parent: Option<&'a str>,
 }
 
 /// What a run binds besides its pages.
@@ -62,6 +64,9 @@ struct Compiled {
     expression: Expression,
     plan: Option<Plan>,
     bindings: Bindings,
+    reads_parent: bool,
+    /// The parent that is bound, as it came.
+    parent: Option<String>,
     reader: RowReader,
     records: Option<Expression>,
     missing_is_empty: bool,
@@ -158,6 +163,7 @@ impl Evaluator {
             number: 0,
             first: true,
             fetched_at,
+            parent: None,
         };
         evaluate_all(tasks, &text, &read, &whole, &limits, tree)
     }
@@ -230,6 +236,7 @@ impl Compiled {
         }
         // Bindings are converted at each evaluation: only those that are read.
         let read = checked.expression.reads();
+        let reads_parent = read.binding("parent").is_some();
         let bindings = bindings
             .iter()
             .filter(|(name, _)| read.binding(name).is_some())
@@ -243,6 +250,8 @@ impl Compiled {
             plan: Plan::of(&checked.expression.ast().root),
             expression: checked.expression,
             bindings,
+            reads_parent,
+            parent: None,
             records,
             missing_is_empty: task.reading.missing_is_empty,
         })
@@ -263,6 +272,7 @@ impl Compiled {
         limits: &Limits,
         tree: &mut Tree,
     ) -> TaskResult {
+        self.bind_parent(page.parent);
         let now_ms = page.fetched_at.as_millisecond();
         let options = limits.options(now_ms);
         let mut result = TaskResult {
@@ -293,6 +303,19 @@ impl Compiled {
             result.records_missing = page.first && !self.missing_is_empty;
         }
         result
+    }
+
+    /// Binds `$parent` to the record that the page was asked for.
+    fn bind_parent(&mut self, parent: Option<&str>) {
+        let Some(text) = parent.filter(|_| self.reads_parent) else {
+            return;
+        };
+        if self.parent.as_deref() == Some(text) {
+            return;
+        }
+        let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        self.bindings = std::mem::replace(&mut self.bindings, Bindings::new()).var("parent", value);
+        self.parent = Some(text.to_owned());
     }
 
     /// The result, by the short way where the expression and the page are plain.
@@ -362,7 +385,7 @@ impl Compiled {
                 .fold(place, |place, taken| place + usize::from(*taken <= place));
             failed.push(place);
             failed.sort_unstable();
-            result.count_rejected(&error.code);
+            result.rejected_count += 1;
             result.rejected.push(crate::RejectedRow {
                 page: page.number,
                 index: u32::try_from(place).ok()?,

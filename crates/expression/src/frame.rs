@@ -12,7 +12,6 @@
 //! | [`survey`]: pages looked at for [`profile`] | [`Reply::Held`] |
 //! | [`profile`]: what the pages looked at hold | [`Reply::Profile`] |
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
@@ -218,6 +217,8 @@ pub(crate) struct PageFrame<'a> {
     number: u32,
     first: bool,
     fetched_ms: i64,
+    #[serde(borrow)]
+    parent: Option<&'a str>,
 }
 
 impl<'a> PageFrame<'a> {
@@ -227,6 +228,7 @@ impl<'a> PageFrame<'a> {
             number: page.number,
             first: page.first,
             fetched_ms: page.fetched_at.as_millisecond(),
+            parent: page.parent,
         }
     }
 
@@ -236,6 +238,7 @@ impl<'a> PageFrame<'a> {
             number: self.number,
             first: self.first,
             fetched_at: Timestamp::from_millisecond(self.fetched_ms).unwrap_or_default(),
+            parent: self.parent,
         }
     }
 }
@@ -277,7 +280,6 @@ pub(crate) struct ResultFrame {
     units: Vec<Box<str>>,
     rows: Vec<RowFrame>,
     rejected_count: u64,
-    rejected_by: BTreeMap<String, u64>,
     rejected: Vec<RejectedRow>,
     records_missing: bool,
     error: Option<EvaluationError>,
@@ -354,7 +356,6 @@ impl ResultFrame {
             units,
             rows,
             rejected_count: result.rejected_count,
-            rejected_by: result.rejected_by,
             rejected: result.rejected,
             records_missing: result.records_missing,
             error: result.error,
@@ -387,7 +388,6 @@ impl ResultFrame {
             id: self.id,
             rows: rows.collect(),
             rejected_count: self.rejected_count,
-            rejected_by: self.rejected_by,
             rejected: self.rejected,
             records_missing: self.records_missing,
             error: self.error,

@@ -56,6 +56,16 @@ pub fn generate(select: &Select, _metric_type: MetricType) -> String {
     text
 }
 
+/// The JSONata of a selection's records alone, as a list.
+pub(crate) fn records_of(select: &Select) -> String {
+    let mut text = String::new();
+    push_records(&mut text, select.records.as_ref());
+    if let Some(condition) = &select.where_ {
+        push_condition(&mut text, condition.trim());
+    }
+    format!("({text})[]")
+}
+
 /// Writes a field's name so that JSONata reads it as one: as it is, in backticks, or looked up.
 ///
 /// ```

@@ -160,6 +160,7 @@ impl Held {
                 number: *number,
                 first: *first,
                 fetched_at: *fetched_at,
+                parent: None,
             })
             .collect()
     }
@@ -190,6 +191,7 @@ mod tests {
             number,
             first: number == 0,
             fetched_at,
+            parent: None,
         }
     }
 

@@ -133,6 +133,7 @@ fn page(body: &str, number: u32) -> Page<'_> {
         number,
         first: number == 0,
         fetched_at: Timestamp::UNIX_EPOCH,
+        parent: None,
     }
 }
 

@@ -66,6 +66,27 @@ pub enum PageError {
         /// Why not.
         reason: String,
     },
+    /// A variable of the connection could not be looked up.
+    #[error("the connection's variable `{name}` could not be looked up at {path}: {cause}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// Where it is looked up.
+        path: String,
+        /// Why not.
+        cause: Box<PageError>,
+    },
+    /// The answer does not hold the value that is looked up.
+    #[error("`{select}` gives no value there: {reason}")]
+    LookUp {
+        /// Where the value should stand.
+        select: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The records of the parent dataset cannot be used.
+    #[error("the records of the parent dataset cannot be used: {0}")]
+    Parent(String),
     /// The pages do not follow one another as the request says.
     #[error(transparent)]
     Pagination(#[from] PaginationFault),
@@ -115,6 +136,9 @@ impl PageError {
                 Declared::Again => "upstream.declared_retry",
             },
             PageError::Condition { .. } => "upstream.condition",
+            PageError::Variable { .. } => "variable.look_up",
+            PageError::LookUp { .. } => "variable.missing",
+            PageError::Parent(_) => "parent.unreadable",
             PageError::Pagination(fault) => fault.code(),
             PageError::Publish(_) => "fetcher.publish",
             PageError::Budget(_) => "fetcher.budget",
@@ -131,6 +155,8 @@ impl PageError {
             | PageError::Pagination(_)
             | PageError::Publish(_)
             | PageError::Condition { .. }
+            | PageError::LookUp { .. }
+            | PageError::Parent(_)
             | PageError::Budget(_) => Fate::Fail,
             PageError::Declared {
                 declared,
@@ -144,6 +170,7 @@ impl PageError {
             },
             PageError::Secret(_) => Fate::NeedsAttention,
             PageError::Token(fault) => fault.fate(),
+            PageError::Variable { cause, .. } => cause.fate(),
             PageError::Transport(failure) => match failure {
                 Failure::Refused(refusal) if refusal.retryable => RETRY,
                 Failure::Connect(_)
@@ -189,6 +216,7 @@ impl PageError {
         match self {
             PageError::Status { status, .. } => Some(*status),
             PageError::Token(fault) => fault.http_status(),
+            PageError::Variable { cause, .. } => cause.http_status(),
             _ => None,
         }
     }
@@ -197,6 +225,7 @@ impl PageError {
     pub fn excerpt(&self) -> &str {
         match self {
             PageError::Status { excerpt, .. } | PageError::Declared { excerpt, .. } => excerpt,
+            PageError::Variable { cause, .. } => cause.excerpt(),
             _ => "",
         }
     }
@@ -204,7 +233,10 @@ impl PageError {
     /// The class of the error for instruments: a small closed set.
     pub fn class(&self) -> &'static str {
         match self {
-            PageError::Request(_) | PageError::Render(_) => "request",
+            PageError::Request(_)
+            | PageError::Render(_)
+            | PageError::LookUp { .. }
+            | PageError::Parent(_) => "request",
             PageError::Secret(_) => "secret",
             PageError::Token(_) => "token",
             PageError::Transport(Failure::Refused(_)) => "refused",
@@ -216,6 +248,7 @@ impl PageError {
             } => "server_error",
             PageError::Status { .. } => "client_error",
             PageError::Body(_) | PageError::Declared { .. } | PageError::Condition { .. } => "body",
+            PageError::Variable { cause, .. } => cause.class(),
             PageError::Pagination(_) => "pagination",
             PageError::Publish(_) | PageError::Budget(_) => "nats",
         }

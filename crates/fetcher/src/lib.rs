@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod formats;
 pub mod http;
 pub mod instruments;
+pub mod memory;
 pub mod once;
 pub mod pagination;
 pub mod plan;

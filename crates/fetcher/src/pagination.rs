@@ -31,7 +31,7 @@ const EMPTY_LIMIT: u32 = 3;
 const REMEMBERED: usize = 1_000;
 
 /// What a page told about itself and its followers.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
     /// How many records it holds, where they can be counted.
     pub records: Option<u64>,
@@ -50,6 +50,7 @@ pub struct Facts {
     /// Where its records should be and are not, though it holds another list.
     pub astray: Option<String>,
     /// What it says of records behind it, where nothing says how to ask for them.
+    #[serde(skip)]
     pub unread: Option<Unread>,
     /// SHA-256 of the body.
     pub hash: String,

@@ -15,7 +15,7 @@ use crate::error::PageError;
 use crate::exchange::Recorder;
 use crate::reader::Reader;
 use crate::redact::Redactor;
-use crate::render::Template;
+use crate::render::{RenderError, Template};
 
 /// Requests of one run at the same time where the connection does not say.
 const CONCURRENCY: u32 = 8;
@@ -24,14 +24,18 @@ const CONCURRENCY: u32 = 8;
 const MOST_CONCURRENCY: u32 = 64;
 
 /// What a run needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The connection's name.
     pub connection: String,
     /// What the connection allows.
     pub rate_limit: Option<RateLimit>,
-    /// The request without the page's place.
-    pub template: Template,
+    /// The connection as it is defined.
+    pub definition: Connection,
+    /// What is asked.
+    pub asked: Request,
+    /// What its templates know.
+    pub scope: Scope,
     /// The opened secrets.
     pub access: Arc<Access>,
     /// Finds them in what comes back.
@@ -53,7 +57,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads `request`, renders its templates and opens its secrets.
+    /// Reads `request` and opens its secrets.
     pub fn of(
         request: &SyncRequest,
         identities: &[Identity],
@@ -77,7 +81,6 @@ impl Plan {
             connection: connection.constants(),
             parent: None,
         };
-        let template = Template::new(&connection, &asked, &scope)?;
         let access = Access::open(
             &request.workspace,
             &connection,
@@ -95,24 +98,34 @@ impl Plan {
         } else {
             request.max_pages
         };
-        let first = match asked.pagination {
-            Pagination::None => template.asked(),
-            _ => None,
-        };
+        let conditions = asked.conditions.or(&connection.conditions);
         Ok(Plan {
             connection: connection.name.to_string(),
+            definition: connection,
             rate_limit: limit,
-            template,
             redactor: access.redactor(),
             access: Arc::new(access),
-            conditions: asked.conditions.or(&connection.conditions),
-            reader: Reader::of(&asked.pagination, &request.records_hint).watching(first),
-            pagination: asked.pagination,
-            response: asked.response,
+            scope,
+            conditions,
+            reader: Reader::of(&asked.pagination, &request.records_hint),
+            pagination: asked.pagination.clone(),
+            response: asked.response.clone(),
+            asked,
             recorder: None,
             max_pages: max_pages.clamp(1, Request::MAX_MAX_PAGES),
             concurrency: concurrency.clamp(1, MOST_CONCURRENCY),
         })
+    }
+}
+
+impl Plan {
+    /// Renders the request, for a record of the parent where there is one.
+    pub fn template(&self, parent: Option<&Value>) -> Result<Template, RenderError> {
+        let scope = Scope {
+            parent: parent.cloned(),
+            ..self.scope.clone()
+        };
+        Template::new(&self.definition, &self.asked, &scope)
     }
 }
 

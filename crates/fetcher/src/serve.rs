@@ -8,13 +8,14 @@ use service::{Context, Shutdown};
 use tracing::Instrument as _;
 use wire::run_manifest::RunOutcome;
 use wire::stream::Consumer;
-use wire::{PageHeaders, Progress, Resume, RunManifest, SyncRequest};
+use wire::{PageEntry, PageHeaders, Progress, Resume, RunManifest, SyncRequest};
 
 use crate::budget::Budgets;
 use crate::config::Config;
 use crate::egress::AllowList;
 use crate::error::Error;
 use crate::instruments::Instruments;
+use crate::memory::Memory;
 use crate::sync_run::{Engine, Outlet};
 use crate::{consent, preview, trial};
 
@@ -37,7 +38,8 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
     }
     let engine = Arc::new(
         Engine::new(config, context.clock.clone(), Some(budgets), instruments)?
-            .sharing(bus.clone()),
+            .sharing(bus.clone())
+            .with_memory(Memory::shared(bus.memory())),
     );
     let (previewing, answering) = (engine.clone(), bus.clone());
     let (trying, asked) = (engine.clone(), bus.clone());
@@ -253,5 +255,16 @@ impl Outlet for ToBus<'_> {
 
     async fn in_hand(&self) {
         self.in_hand.progress().await;
+    }
+
+    async fn kept(&self, pages: &[PageEntry]) -> Result<Option<Vec<bytes::Bytes>>, String> {
+        self.bus
+            .pages(pages)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    fn keeps_pages(&self) -> bool {
+        true
     }
 }

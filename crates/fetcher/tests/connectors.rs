@@ -231,6 +231,7 @@ fn judge(
             number,
             first: number == 1,
             fetched_at: instant(WINDOW.1),
+            parent: None,
         })
         .collect();
     let results = if evaluator.needs_run() {

@@ -28,7 +28,6 @@ mod openapi;
 mod preview;
 mod probes;
 mod progress;
-mod provenance;
 mod runs;
 mod secrets;
 mod series;

@@ -1,6 +1,7 @@
 //! Hands waiting runs to fetchers: claims them in the ledger, publishes a self-contained request each.
 
 mod orders;
+mod parents;
 
 use bus::{Bus, Published};
 use futures::StreamExt as _;
@@ -18,6 +19,8 @@ const BATCH: u32 = 256;
 const IN_FLIGHT: usize = 16;
 /// When a subject is still taken, the earlier attempt is looked at again after this.
 const BUSY_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+/// A run that waits for its parent looks again after this.
+const PARENT_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 /// Why a run waits again, for people.
 const BUSY: &str = "an earlier attempt is in flight";
 const NOT_SENT: &str = "could not be dispatched";
@@ -27,6 +30,7 @@ enum Fate {
     Published,
     Busy,
     Ended(Box<RunEnd>),
+    Waits(String),
     NotSent(Error),
 }
 
@@ -62,7 +66,7 @@ pub(crate) async fn dispatch(
         .saturating_add(BUSY_PAUSE)
         .unwrap_or(now)
         .as_millisecond();
-    let orders = match orders::of(store, &runs).await {
+    let orders = match orders::of(store, &runs, now).await {
         Ok(orders) => orders,
         Err(error) => {
             // Back to the ledger at once; the next turn finds them.
@@ -84,6 +88,12 @@ pub(crate) async fn dispatch(
         match fate {
             Fate::Published => published += 1,
             Fate::Busy => busy.push(run.id),
+            Fate::Waits(reason) => {
+                let again = now.saturating_add(PARENT_PAUSE).unwrap_or(now);
+                store
+                    .release_all(&[run.id], again.as_millisecond(), &reason)
+                    .await?;
+            }
             Fate::NotSent(error) => {
                 unsent.push(run.id);
                 failure = failure.or(Some(error));
@@ -107,6 +117,7 @@ async fn send(bus: &Bus, run: Run, order: Order) -> (Run, Fate) {
     let span = tracing::info_span!("dispatch", run = %run.id, dataset = %run.dataset);
     let fate = match order {
         Order::Never(end) => Fate::Ended(end),
+        Order::Wait(reason) => Fate::Waits(reason),
         Order::Request(request) => match bus.publish_sync(&request).instrument(span).await {
             Ok(Published::Accepted) => Fate::Published,
             Ok(Published::AlreadyRunning) => Fate::Busy,

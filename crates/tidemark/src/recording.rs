@@ -146,6 +146,7 @@ impl Recording {
                 number: page.number,
                 first: Some(page.number) == first,
                 fetched_at: page.fetched_at,
+                parent: None,
             })
             .collect();
         let results = if whole_run {

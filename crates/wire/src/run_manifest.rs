@@ -37,6 +37,10 @@ words! {
         PageCap = "page_cap",
         /// A page or cursor repeated itself.
         RepeatedPage = "repeated_page",
+        /// Every record of the parent dataset was asked for.
+        AllParents = "all_parents",
+        /// The bound on records of the parent dataset was met.
+        ParentCap = "parent_cap",
         /// The request has no pagination.
         SinglePage = "single_page",
         /// It failed.
@@ -75,8 +79,13 @@ impl RunManifest {
     }
 }
 
+/// Required by a manifest whose pages belong to records of a parent dataset.
+pub const PARENT: &str = "pages.parent";
+
 impl Message for RunManifest {
     const NAME: &'static str = "RunManifest";
+
+    const ABILITIES: &'static [&'static str] = &[PARENT];
 
     fn subject(&self) -> Result<Subject, InvalidToken> {
         subject::run(&self.workspace, &self.dataset)

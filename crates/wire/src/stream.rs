@@ -16,6 +16,9 @@ pub const BUDGET_BUCKET: &str = "TIDEMARK_BUDGET";
 /// Key-value bucket of access tokens, sealed to the fetchers, and of the locks of those who renew them.
 pub const TOKEN_BUCKET: &str = "TIDEMARK_TOKEN";
 
+/// Key-value bucket of what fetchers remember between runs; losing it costs a few requests.
+pub const MEMORY_BUCKET: &str = "TIDEMARK_MEMORY";
+
 /// A stream of Tidemark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
@@ -273,6 +276,18 @@ pub fn token_key(
 /// Returns the key of a person's consent, by the hash of its state; never the key of a token, which has three parts.
 pub fn consent_key(state_hash: &str) -> Result<String, InvalidToken> {
     Ok(format!("consent.{}", token(state_hash)?))
+}
+
+/// Returns the key of the variables that were looked up for a connection.
+pub fn variables_key(workspace: &str, connection: &str) -> Result<String, InvalidToken> {
+    let (workspace, connection) = (token(workspace)?, token(connection)?);
+    Ok(format!("{workspace}.variables.{connection}"))
+}
+
+/// Returns the key of the validators of a dataset's pages.
+pub fn validators_key(workspace: &str, dataset: &str) -> Result<String, InvalidToken> {
+    let (workspace, dataset) = (token(workspace)?, token(dataset)?);
+    Ok(format!("{workspace}.validators.{dataset}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::message::Message;
 use crate::subject::{self, InvalidToken, Subject};
 use crate::vocabulary::words;
 
-pub use crate::generated::{Resume, SealedSecret, SyncRequest, Window};
+pub use crate::generated::{ParentRecords, Resume, SealedSecret, SyncRequest, Window};
 
 words! {
     /// Why a run exists.
@@ -23,10 +23,13 @@ words! {
 /// Required by a request whose earlier pages are listed in a manifest of the stream, not in the request.
 pub const RESUME_BY_MANIFEST: &str = "resume.manifest";
 
+/// Required by a request that is made once for each record of a parent dataset.
+pub const PARENT: &str = "parent";
+
 impl Message for SyncRequest {
     const NAME: &'static str = "SyncRequest";
 
-    const ABILITIES: &'static [&'static str] = &[RESUME_BY_MANIFEST];
+    const ABILITIES: &'static [&'static str] = &[RESUME_BY_MANIFEST, PARENT];
 
     fn subject(&self) -> Result<Subject, InvalidToken> {
         subject::sync(&self.workspace, &self.dataset, self.window.as_ref())

@@ -125,6 +125,7 @@ fn batches(pages: &[Vec<u8>]) -> anyhow::Result<Vec<Vec<u8>>> {
             number,
             first: number == 0,
             fetched_at,
+            parent: None,
         })
         .collect();
     pages

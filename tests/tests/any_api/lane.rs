@@ -265,6 +265,7 @@ impl Made {
                 number: *number,
                 first: at == 0,
                 fetched_at: jiff::Timestamp::now(),
+                parent: None,
             });
             for result in results {
                 refused |= result.error.is_some() || result.records_missing;

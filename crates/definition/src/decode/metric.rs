@@ -145,7 +145,11 @@ pub(crate) const DATASET: &[Key] = &[
         "the key of metrics that select none",
         schema::expression,
     ),
-    Key::later("parent"),
+    Key::optional(
+        "parent",
+        "the dataset for each of whose records this one asks: parent.* in templates, $parent in expressions",
+        schema::parent,
+    ),
     Key::optional("paused", "whether it rests", schema::boolean),
 ];
 

@@ -27,7 +27,7 @@ pub(crate) use metric::{
 pub(crate) use pagination::{CURSOR, LINK_HEADER, NEXT, NEXT_URL, OFFSET, PAGE};
 pub(crate) use request::{REQUEST, request};
 pub(crate) use response::RESPONSE;
-pub(crate) use selection::{DATE, SELECT, VALUE};
+pub(crate) use selection::{DATE, SELECT, VALUE, select};
 pub(crate) use variable::LOOK_UP;
 
 /// One key that a noun has: its name, what it is, and its shape in the JSON Schema.

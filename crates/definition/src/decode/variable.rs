@@ -44,7 +44,6 @@ fn variable(decoder: &mut Decoder, place: &Place<'_>) -> Option<Variable> {
         Content::Number(number, _) => Value::Number(number.clone()),
         Content::Bool(flag) => Value::Bool(*flag),
         Content::Map(_) => {
-            decoder.not_yet(place, "looking up a variable");
             let fields = decoder.object(place, LOOK_UP, "{ path, select }")?;
             let path = fields
                 .get("path")

@@ -55,6 +55,7 @@ fn all_work(page: &Value) -> Vec<Suggestion> {
                 number: 1,
                 first: true,
                 fetched_at: NOW.parse().unwrap(),
+                parent: None,
             })
             .remove(0);
         assert_eq!(result.error, None, "{expression}");

@@ -45,6 +45,7 @@ pub fn page_of(bytes: &[u8], number: u32) -> Page<'_> {
         number,
         first: number == 0,
         fetched_at: fetched_at(),
+        parent: None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! One page: permit, request, answer, judgement; again where that may help.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use definition::Pagination;
+use http::{StatusCode, header};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +15,8 @@ use tracing::Instrument as _;
 use url::Url;
 use wire::SyncRequest;
 
-use super::Engine;
+use super::unchanged::{self, Validator, Validators};
+use super::{Engine, Outlet};
 use crate::auth::{Access, Token};
 use crate::budget::Denied;
 use crate::conditions;
@@ -24,7 +27,9 @@ use crate::formats;
 use crate::http::{Answer, Credentials, Failure, Outgoing};
 use crate::pagination::{Facts, Position};
 use crate::plan::Plan;
+use crate::reader::Reader;
 use crate::redact::Redactor;
+use crate::render::Template;
 use crate::retry::{Next, retry_after};
 use crate::stated_limit;
 
@@ -39,6 +44,8 @@ pub(super) struct Fetched {
     pub(super) facts: Facts,
     pub(super) at: Timestamp,
     pub(super) wire_bytes: u64,
+    /// By what it may be asked for next time.
+    pub(super) validator: Option<Validator>,
 }
 
 /// Why there is no page.
@@ -53,10 +60,13 @@ pub(super) enum Stop {
 
 impl Engine {
     /// Fetches page `number`, trying again as the policy says until `winding_down`.
-    pub(super) async fn page(
+    #[expect(clippy::too_many_arguments, reason = "each is one thing a page needs")]
+    pub(super) async fn page<O: Outlet>(
         &self,
         request: &SyncRequest,
         plan: &Plan,
+        what: (&Template, Option<&Validators>),
+        outlet: &O,
         number: u32,
         position: Position,
         winding_down: &CancellationToken,
@@ -64,24 +74,39 @@ impl Engine {
     ) -> (u32, Result<Fetched, Stop>) {
         let span = tracing::info_span!("page", page = number, status = tracing::field::Empty);
         let fetched = self
-            .tries(request, plan, number, &position, winding_down, requests)
+            .tries(
+                request,
+                plan,
+                what,
+                outlet,
+                number,
+                &position,
+                winding_down,
+                requests,
+            )
             .instrument(span)
             .await;
         (number, fetched)
     }
 
-    async fn tries(
+    #[expect(clippy::too_many_arguments, reason = "each is one thing a page needs")]
+    async fn tries<O: Outlet>(
         &self,
         request: &SyncRequest,
         plan: &Plan,
+        (template, validators): (&Template, Option<&Validators>),
+        outlet: &O,
         number: u32,
         position: &Position,
         winding_down: &CancellationToken,
         requests: &AtomicU32,
     ) -> Result<Fetched, Stop> {
         let failed = |error: PageError| Stop::Failed(error);
-        let rendered = plan
-            .template
+        let mut reader = Cow::Borrowed(&plan.reader);
+        if plan.pagination == Pagination::None {
+            reader = Cow::Owned(plan.reader.clone().watching(template.asked()));
+        }
+        let rendered = template
             .page(position, self.http.guard())
             .map_err(|error| failed(error.into()))?;
         let mut outgoing = Outgoing {
@@ -91,6 +116,16 @@ impl Engine {
             body: rendered.body,
             credentials: Credentials::default(),
         };
+        let validators = validators.filter(|validators| validators.are_kept());
+        let mark = validators.and_then(|_| unchanged::mark(request, &outgoing));
+        let bare = outgoing.headers.clone();
+        let mut known = None;
+        if let (Some(validators), Some(mark)) = (validators, &mark) {
+            known = validators.known(mark);
+        }
+        if let Some(known) = &known {
+            known.ask(&mut outgoing.headers);
+        }
         let mut tried = 0;
         let mut refused: Option<Token> = None;
         loop {
@@ -132,11 +167,34 @@ impl Engine {
                         self.heed(request, plan, answer).await;
                     }
                     let judged = match answered {
+                        Ok(answer)
+                            if answer.status == StatusCode::NOT_MODIFIED && known.is_some() =>
+                        {
+                            let earlier = match &known {
+                                Some(known) => known
+                                    .body(outlet)
+                                    .await
+                                    .map(|body| (body, known.facts().clone())),
+                                None => None,
+                            };
+                            let Some(earlier) = earlier else {
+                                // The body is gone: the page is asked for without conditions.
+                                if let (Some(validators), Some(mark)) = (validators, &mark) {
+                                    validators.forget(mark);
+                                }
+                                known = None;
+                                outgoing.headers = bare.clone();
+                                continue;
+                            };
+                            self.judge_again(plan, &reader, number, answer, earlier, mark.clone())
+                        }
                         Ok(answer) => {
                             formats::read(answer, &plan.response, self.http.limits().body)
                                 .await
                                 .map_err(|unusable| masked(unusable, &plan.redactor).into())
-                                .and_then(|answer| self.judge(plan, number, answer))
+                                .and_then(|answer| {
+                                    self.judge(plan, &reader, number, answer, mark.clone())
+                                })
                         }
                         Err(failure) => Err(failure.into()),
                     };
@@ -314,12 +372,19 @@ impl Engine {
     }
 
     /// Decides whether an answer is a page, and reads from it what paging needs.
-    fn judge(&self, plan: &Plan, number: u32, answer: Answer) -> Result<Fetched, PageError> {
+    fn judge(
+        &self,
+        plan: &Plan,
+        reader: &Reader,
+        number: u32,
+        answer: Answer,
+        mark: Option<String>,
+    ) -> Result<Fetched, PageError> {
         let fetched_at = self.clock.now();
         let status = answer.status;
         let url = answer.url.clone();
         if matches!(status.as_u16(), 204 | 205) {
-            let facts = plan.reader.facts_of_headers(&answer.headers)?;
+            let facts = reader.facts_of_headers(&answer.headers)?;
             return Ok(Fetched {
                 number,
                 url,
@@ -328,6 +393,7 @@ impl Engine {
                 facts,
                 at: fetched_at,
                 wire_bytes: answer.wire_bytes,
+                validator: None,
             });
         }
         let named = answer
@@ -347,7 +413,6 @@ impl Engine {
             ));
         }
         let content_type = answer.content_type().map(str::to_owned);
-        let reader = &plan.reader;
         let read = decode::page(
             answer.body,
             content_type.as_deref(),
@@ -356,15 +421,58 @@ impl Engine {
         );
         let (body, scan) = read.map_err(|unusable| masked(unusable, &plan.redactor))?;
         conditions::judge(&plan.conditions, &body, after, &plan.redactor)?;
-        let facts = plan.reader.facts(&body, &scan, &answer.headers)?;
+        let facts = reader.facts(&body, &scan, &answer.headers)?;
+        let shown = plan.redactor.body(body.clone());
+        // What was masked says less than what came, and a cursor that holds a secret is not kept. What was not read to
+        // its end says so anew each time.
+        let validator = mark
+            .filter(|_| {
+                let next = facts.next.to_string();
+                shown == body && facts.unread.is_none() && !plan.redactor.finds_in(next.as_bytes())
+            })
+            .and_then(|mark| unchanged::validator(mark, &answer.headers, &facts, fetched_at));
         Ok(Fetched {
             number,
             url,
             status: status.as_u16(),
-            body: Some(plan.redactor.body(body)),
+            validator,
+            body: Some(shown),
             facts,
             at: fetched_at,
             wire_bytes: answer.wire_bytes,
+        })
+    }
+
+    /// Judges a page that did not change by the body it had.
+    fn judge_again(
+        &self,
+        plan: &Plan,
+        reader: &Reader,
+        number: u32,
+        answer: Answer,
+        (body, mut facts): (Bytes, Facts),
+        mark: Option<String>,
+    ) -> Result<Fetched, PageError> {
+        let fetched_at = self.clock.now();
+        conditions::judge(&plan.conditions, &body, None, &plan.redactor)?;
+        // What tells its records from those of other pages is too long to be remembered.
+        let read = decode::page(body.clone(), None, &reader.plain, reader.compared);
+        if let Ok((_, scan)) = read
+            && let Ok(read) = reader.facts(&body, &scan, &answer.headers)
+        {
+            facts.prints = read.prints;
+        }
+        let validator =
+            mark.and_then(|mark| unchanged::validator(mark, &answer.headers, &facts, fetched_at));
+        Ok(Fetched {
+            number,
+            url: answer.url,
+            status: answer.status.as_u16(),
+            body: Some(body),
+            facts,
+            at: fetched_at,
+            wire_bytes: answer.wire_bytes,
+            validator,
         })
     }
 }

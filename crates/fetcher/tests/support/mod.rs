@@ -246,6 +246,24 @@ impl Outlet for Memory {
     async fn in_hand(&self) {
         self.words.fetch_add(1, Ordering::SeqCst);
     }
+
+    async fn kept(&self, pages: &[wire::PageEntry]) -> Result<Option<Vec<Bytes>>, String> {
+        let kept = self.pages.lock().expect("pages");
+        Ok(pages
+            .iter()
+            .map(|page| {
+                let place = usize::try_from(*page.sequences.first()?)
+                    .ok()?
+                    .checked_sub(1)?;
+                let (_, body) = kept.get(place)?;
+                (wire::page::hash(body) == page.hash).then(|| body.clone())
+            })
+            .collect())
+    }
+
+    fn keeps_pages(&self) -> bool {
+        true
+    }
 }
 
 /// Settings that may call `addresses` and lose no time.

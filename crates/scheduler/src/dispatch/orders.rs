@@ -2,24 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use definition::{Connection, Definition, Records};
+use definition::{Connection, Definition, Parent, Records};
+use jiff::Timestamp;
 use store::{
     Kind, Run, RunEnd, SealedSecret, Store, StoredDataset, StoredMetric, Unreadable, instant,
 };
 use wire::SyncRequest;
 
+use super::parents::{self, Standing};
 use crate::error::Error;
 
 /// What is to be done about a run.
 pub(super) enum Order {
     /// This is published.
     Request(Box<SyncRequest>),
+    /// It waits in the ledger, for this reason.
+    Wait(String),
     /// It can never be fetched as things stand.
     Never(Box<RunEnd>),
 }
 
 /// Builds the orders of `runs`, in their order.
-pub(super) async fn of(store: &Store, runs: &[Run]) -> Result<Vec<Order>, Error> {
+pub(super) async fn of(store: &Store, runs: &[Run], now: Timestamp) -> Result<Vec<Order>, Error> {
     let mut by_workspace: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in runs {
         by_workspace.entry(&run.workspace).or_default().push(run);
@@ -28,15 +32,43 @@ pub(super) async fn of(store: &Store, runs: &[Run]) -> Result<Vec<Order>, Error>
     for (workspace, runs) in by_workspace {
         known.insert(workspace, Known::read(store, workspace, &runs).await?);
     }
-    let order = |run: &Run| match known
-        .get(run.workspace.as_str())
-        .map(|known| known.request(run))
-    {
-        Some(Ok(request)) => Order::Request(Box::new(request)),
-        Some(Err(end)) => Order::Never(end),
-        None => Order::Never(gone()),
-    };
-    Ok(runs.iter().map(order).collect())
+    let mut orders = Vec::with_capacity(runs.len());
+    for run in runs {
+        let request = known
+            .get(run.workspace.as_str())
+            .map(|known| known.request(run));
+        orders.push(match request {
+            Some(Ok((request, None))) => Order::Request(Box::new(request)),
+            Some(Ok((request, Some(parent)))) => {
+                with_parent(store, run, request, &parent, now).await?
+            }
+            Some(Err(end)) => Order::Never(end),
+            None => Order::Never(gone()),
+        });
+    }
+    Ok(orders)
+}
+
+/// Adds the parent's records to a request, once they are there.
+async fn with_parent(
+    store: &Store,
+    run: &Run,
+    mut request: SyncRequest,
+    parent: &Parent,
+    now: Timestamp,
+) -> Result<Order, Error> {
+    let resume = request.resume.as_ref();
+    let standing = parents::records(store, run, parent, resume, now).await?;
+    Ok(match standing {
+        Standing::Ready(records) => {
+            request.parent = Some(*records);
+            // Whoever does not know of parents would ask once, for nobody.
+            request.requires.push(wire::sync_request::PARENT.to_owned());
+            Order::Request(Box::new(request))
+        }
+        Standing::Waits(reason) => Order::Wait(reason),
+        Standing::Never(end) => Order::Never(end),
+    })
 }
 
 /// What the requests of one workspace need.
@@ -67,8 +99,8 @@ impl Known {
         })
     }
 
-    /// The request for a run, or why it can never be fetched as things stand.
-    fn request(&self, run: &Run) -> Result<SyncRequest, Box<RunEnd>> {
+    /// The request for a run and the parent of its dataset, or why it can never be fetched as things stand.
+    fn request(&self, run: &Run) -> Result<(SyncRequest, Option<Parent>), Box<RunEnd>> {
         let dataset = self.datasets.get(&run.dataset).ok_or_else(gone)?;
         let ready = match self.connections.get(&run.connection) {
             Some(Ok(ready)) => ready,
@@ -91,7 +123,8 @@ impl Known {
             // Whoever does not know where the pages are would begin behind them and lose them.
             requires.push(wire::sync_request::RESUME_BY_MANIFEST.to_owned());
         }
-        Ok(SyncRequest {
+        let parent = fetch.parent.clone();
+        let request = SyncRequest {
             workspace: run.workspace.clone(),
             dataset: run.dataset.clone(),
             run: run.id.clone(),
@@ -111,7 +144,9 @@ impl Known {
             resume,
             records_hint: self.records_hint(run)?,
             requires,
-        })
+            parent: None,
+        };
+        Ok((request, parent))
     }
 
     /// The records path that most metrics agree on, for counting; empty when none says.
@@ -227,12 +262,12 @@ fn gone() -> Box<RunEnd> {
     refused("dataset.gone", "the dataset was deleted", None)
 }
 
-fn unreadable(error: &Unreadable) -> Box<RunEnd> {
+pub(super) fn unreadable(error: &Unreadable) -> Box<RunEnd> {
     let text = error.to_string();
     refused("definition.unreadable", &text, Some(&text))
 }
 
-fn refused(code: &str, message: &str, attention: Option<&str>) -> Box<RunEnd> {
+pub(super) fn refused(code: &str, message: &str, attention: Option<&str>) -> Box<RunEnd> {
     Box::new(RunEnd {
         ended: Some("failed".into()),
         error: Some(serde_json::json!({ "code": code, "message": message }).to_string()),

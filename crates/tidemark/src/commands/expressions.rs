@@ -47,6 +47,7 @@ fn rows(text: &str, bytes: &[u8], now: Timestamp) -> Done {
         number: 1,
         first: true,
         fetched_at: now,
+        parent: None,
     };
     let Some(result) = evaluator.eval_page(&page).pop() else {
         return Err(Failure::failed("the expression was not evaluated"));

@@ -74,9 +74,6 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
         "records",
         "rows",
         "rejected",
-        "changed",
-        "requests",
-        "duration_ms",
         "partial",
         "created_at",
         "error",
@@ -85,7 +82,7 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
     let rows: Vec<Vec<String>> = list(&answer, "items")
         .iter()
         .map(|run| {
-            let mut row: Vec<String> = header[..13]
+            let mut row: Vec<String> = header[..10]
                 .iter()
                 .map(|field| match *field {
                     "records" => fetched(run),

@@ -37,6 +37,7 @@ fn warned(part: &Value, pages: &[Value], manifest: RunManifest) -> Vec<String> {
             number,
             first: number == 1,
             fetched_at: now,
+            parent: None,
         };
         for result in evaluator.eval_page(&page) {
             assert_eq!(result.error, None);
