@@ -1,5 +1,7 @@
 //! A run's rows into the store, in one transaction: restated cells, coverage, versions, news.
 
+use std::collections::BTreeMap;
+
 use definition::Interval;
 use jiff::Timestamp;
 use rollup::{
@@ -56,6 +58,10 @@ pub(crate) async fn apply(
     };
     let run = if counts_twice { &doubtful } else { run };
     let rejected_count = extracted.rejected_count;
+    let mut details = Details {
+        rejected_by: extracted.rejected_by.clone(),
+        ..Details::default()
+    };
     let mut outcome = MetricOutcome {
         metric: subject.name.clone(),
         revision: subject.revision,
@@ -81,9 +87,38 @@ pub(crate) async fn apply(
         outcome.changed = signed(restated.changed);
         outcome.overflow = signed(restated.overflow + folded.overflow_rows);
         outcome.version = restated.version.unwrap_or_default();
+        details.left_out = restated.left_out;
+        details.changes = restated.listed;
     }
+    outcome.details = details.written()?;
     commit.metric_outcome(&outcome, &samples).await?;
     Ok(applied)
+}
+
+/// Changed points kept with a run: enough to see what it did, small enough for 90 days of runs.
+const CHANGES_KEPT: usize = 20;
+
+/// What the run log tells of a metric's part besides its counts.
+#[derive(Debug, Default)]
+struct Details {
+    rejected_by: BTreeMap<String, u64>,
+    left_out: u64,
+    changes: Vec<Change>,
+}
+
+impl Details {
+    /// Its JSON; nothing when there is nothing to tell.
+    fn written(&self) -> Result<Option<String>, Error> {
+        if self.rejected_by.is_empty() && self.left_out == 0 && self.changes.is_empty() {
+            return Ok(None);
+        }
+        let written = serde_json::json!({
+            "rejected_by": self.rejected_by,
+            "left_out": self.left_out,
+            "changes": serde_json::to_value(&self.changes)?,
+        });
+        Ok(Some(written.to_string()))
+    }
 }
 
 fn samples(extracted: &Extracted) -> Vec<RejectedSample> {
@@ -104,6 +139,8 @@ struct Restated {
     changed: u64,
     overflow: u64,
     left_out: u64,
+    /// The newest of what changed, for the run log.
+    listed: Vec<Change>,
 }
 
 async fn restate_metric(
@@ -133,7 +170,7 @@ async fn restate_metric(
     if coverage != stored {
         commit.set_coverage(&subject.name, &coverage).await?;
     }
-    let mut version = None;
+    let (mut version, mut listed) = (None, Vec::new());
     if !replaced.changes.is_empty() {
         let bumped = commit.bump_version(&subject.name)?;
         let update = announcement(
@@ -144,6 +181,7 @@ async fn restate_metric(
             &replaced.changes,
             &before,
         )?;
+        listed = update.changes.iter().take(CHANGES_KEPT).cloned().collect();
         let mut payload = serde_json::to_value(&update)?;
         // The announcement belongs to the trace of its sync, whenever and by whomever it is made.
         if let Some(trace) = bus::trace_parent() {
@@ -158,6 +196,7 @@ async fn restate_metric(
         changed: replaced.changes.len() as u64,
         overflow: replaced.overflow,
         left_out: restatement.left_out_rows,
+        listed,
     })
 }
 

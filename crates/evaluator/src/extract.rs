@@ -3,6 +3,8 @@
 //! All metrics of a dataset are evaluated together on one worker. When that worker dies or gets
 //! stuck, each metric is tried alone on a fresh one, so that only the guilty one fails.
 
+use std::collections::BTreeMap;
+
 use bus::Bus;
 use expression::{EvaluationError, Page, RejectedRow, RunContext, Task, TaskResult};
 use rollup::Row;
@@ -29,6 +31,8 @@ pub(crate) struct Extracted {
     pub(crate) rows: Vec<Row>,
     /// Rows that could not be used.
     pub(crate) rejected_count: u64,
+    /// How many of them there are for each reason's code.
+    pub(crate) rejected_by: BTreeMap<String, u64>,
     /// Some of them.
     pub(crate) rejected: Vec<RejectedRow>,
     /// The records are not in the first page.
@@ -48,6 +52,9 @@ impl Extracted {
 
     fn take_in(&mut self, result: TaskResult) {
         self.rejected_count += result.rejected_count;
+        for (code, count) in result.rejected_by {
+            *self.rejected_by.entry(code).or_default() += count;
+        }
         let room = REJECTED_SAMPLES_KEPT.saturating_sub(self.rejected.len());
         self.rejected.extend(result.rejected.into_iter().take(room));
         self.records_missing |= result.records_missing;

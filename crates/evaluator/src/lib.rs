@@ -7,6 +7,7 @@ mod extract;
 mod instruments;
 mod judge;
 mod preview;
+mod provenance;
 mod read_pages;
 mod recompute;
 mod relay;
@@ -73,6 +74,11 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
     let (stop, asked) = (context.shutdown.clone(), handler.clone());
     context.tasks.spawn_essential("previews", async move {
         preview::serve(&asked, &stop).await;
+    });
+
+    let (stop, asked) = (context.shutdown.clone(), handler.clone());
+    context.tasks.spawn_essential("provenance", async move {
+        provenance::serve(&asked, &stop).await;
     });
 
     let stop = context.shutdown.token();

@@ -367,6 +367,7 @@ fn end_of(manifest: &RunManifest) -> Result<RunEnd, Error> {
         ended: Some(manifest.ended.clone()),
         records: Some(manifest.records),
         stated_total: manifest.stated_total,
+        requests: Some(i64::from(manifest.requests)),
         notes: manifest.notes.clone(),
         ..RunEnd::default()
     })

@@ -1,6 +1,6 @@
 //! The metrics that a run is for, as their definitions stand now.
 
-use definition::{Dataset, Metric, MetricType};
+use definition::{Dataset, Definition, Metric, MetricType};
 use jiff::{SignedDuration, Timestamp};
 use rollup::Rules;
 use store::{Kind, Store, StoredMetric};
@@ -43,6 +43,41 @@ fn subject(stored: &StoredMetric, named: Option<&Dataset>) -> Result<Subject, Er
         rules: Rules::of(&metric, named),
         metric,
     })
+}
+
+/// Reads one metric as it was at a revision; as it is now, where that revision is not kept.
+pub(crate) async fn at_revision(
+    store: &Store,
+    workspace: &str,
+    name: &str,
+    revision: i64,
+) -> Result<Option<(Subject, Option<Dataset>)>, Error> {
+    let Some(stored) = store.definition(workspace, Kind::Metric, name).await? else {
+        return Ok(None);
+    };
+    let named = match &stored.dataset {
+        Some(dataset) => named_dataset(store, workspace, dataset).await?,
+        None => None,
+    };
+    let kept = store.revision(workspace, name, revision).await?;
+    let earlier = kept.and_then(|kept| {
+        let document = serde_json::from_str(&kept.document).ok()?;
+        match Definition::from_document(&document) {
+            Ok(Definition::Metric(metric)) => Some((kept.revision, metric)),
+            _ => None,
+        }
+    });
+    let (revision, metric) = match earlier {
+        Some(earlier) => earlier,
+        None => (stored.revision.unwrap_or_default(), stored.metric()?),
+    };
+    let subject = Subject {
+        name: name.to_owned(),
+        revision,
+        rules: Rules::of(&metric, named.as_ref()),
+        metric,
+    };
+    Ok(Some((subject, named)))
 }
 
 async fn named_dataset(

@@ -314,7 +314,7 @@ fn reject(
     code: &'static str,
     reason: String,
 ) {
-    into.rejected_count += 1;
+    into.count_rejected(code);
     if into.rejected.len() >= REJECTED_SAMPLES {
         return;
     }

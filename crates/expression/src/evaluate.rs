@@ -385,7 +385,7 @@ impl Compiled {
                 .fold(place, |place, taken| place + usize::from(*taken <= place));
             failed.push(place);
             failed.sort_unstable();
-            result.rejected_count += 1;
+            result.count_rejected(&error.code);
             result.rejected.push(crate::RejectedRow {
                 page: page.number,
                 index: u32::try_from(place).ok()?,

@@ -12,6 +12,7 @@
 //! | [`survey`]: pages looked at for [`profile`] | [`Reply::Held`] |
 //! | [`profile`]: what the pages looked at hold | [`Reply::Profile`] |
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
@@ -280,6 +281,7 @@ pub(crate) struct ResultFrame {
     units: Vec<Box<str>>,
     rows: Vec<RowFrame>,
     rejected_count: u64,
+    rejected_by: BTreeMap<String, u64>,
     rejected: Vec<RejectedRow>,
     records_missing: bool,
     error: Option<EvaluationError>,
@@ -356,6 +358,7 @@ impl ResultFrame {
             units,
             rows,
             rejected_count: result.rejected_count,
+            rejected_by: result.rejected_by,
             rejected: result.rejected,
             records_missing: result.records_missing,
             error: result.error,
@@ -388,6 +391,7 @@ impl ResultFrame {
             id: self.id,
             rows: rows.collect(),
             rejected_count: self.rejected_count,
+            rejected_by: self.rejected_by,
             rejected: self.rejected,
             records_missing: self.records_missing,
             error: self.error,

@@ -32,6 +32,6 @@ pub use frame::FrameError;
 pub use generate::{field_path, generate, quote_field};
 pub use path::{select_path, select_value};
 pub use records::select_records;
-pub use result::{RejectedRow, TaskResult, row_json};
+pub use result::{RejectedRow, TaskResult, masked_row_json, row_json};
 pub use task::{DateForm, NumberStyle, Reading, Task};
 pub use worker::worker_loop;

@@ -1,10 +1,13 @@
 //! What one task got out of one page.
 
+use std::collections::BTreeMap;
+
 use rollup::{Row, RowValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::EvaluationError;
+use crate::mask::mask;
 
 /// The rows of one task on one page, or of the whole run for `scope: run`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub struct TaskResult {
     pub rows: Vec<Row>,
     /// How many rows could not be used.
     pub rejected_count: u64,
+    /// How many of them there are for each reason's code.
+    pub rejected_by: BTreeMap<String, u64>,
     /// The first of them, at most [`budget::REJECTED_SAMPLES`](crate::budget::REJECTED_SAMPLES).
     pub rejected: Vec<RejectedRow>,
     /// The place of the records is not in the first page, and nothing says that this is fine.
@@ -27,6 +32,17 @@ impl TaskResult {
     /// How many rows the expression returned, usable or not.
     pub fn returned(&self) -> u64 {
         self.rows.len() as u64 + self.rejected_count
+    }
+
+    /// Counts a row that could not be used.
+    pub(crate) fn count_rejected(&mut self, code: &str) {
+        self.rejected_count += 1;
+        match self.rejected_by.get_mut(code) {
+            Some(count) => *count += 1,
+            None => {
+                self.rejected_by.insert(code.to_owned(), 1);
+            }
+        }
     }
 
     pub(crate) fn failed(id: u32, error: EvaluationError) -> Self {
@@ -51,6 +67,17 @@ pub struct RejectedRow {
     pub reason: String,
     /// The row as JSON: e-mail addresses and long tokens masked, at most 1 KiB.
     pub sample: String,
+}
+
+/// Returns a row as [`row_json`] does, with addresses and long tokens in its key and its value masked.
+pub fn masked_row_json(row: &Row) -> Value {
+    let mut shown = row_json(row);
+    for field in ["key", "value"] {
+        if let Some(Value::String(text)) = shown.get_mut(field) {
+            *text = mask(text);
+        }
+    }
+    shown
 }
 
 /// Returns a row as people read it: value, and date, dimensions, unit and key where it has them.

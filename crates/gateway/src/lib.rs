@@ -28,6 +28,7 @@ mod openapi;
 mod preview;
 mod probes;
 mod progress;
+mod provenance;
 mod runs;
 mod secrets;
 mod series;

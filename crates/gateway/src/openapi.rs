@@ -13,8 +13,8 @@ use crate::definitions::{connections, datasets, metrics};
 use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::{
-    apply, audit, authorize, catalogue, export, openapi, pages, preview, probes, progress, runs,
-    secrets, series, sync, tokens, trial, updates,
+    apply, audit, authorize, catalogue, export, openapi, pages, preview, probes, progress,
+    provenance, runs, secrets, series, sync, tokens, trial, updates,
 };
 
 /// Pages are made of files of this origin and nothing else.
@@ -34,7 +34,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         trial::test, authorize::begin, authorize::standing, authorize::callback,
         datasets::list, datasets::get, datasets::put, datasets::delete,
         metrics::list, metrics::get, metrics::put, metrics::delete,
-        series::series, series::value,
+        series::series, series::value, provenance::provenance,
         sync::sync, sync::backfill, sync::recompute, runs::list, runs::get, runs::pages, pages::body, runs::rejected,
         progress::events, updates::updates, export::openmetrics,
         secrets::list, secrets::put, secrets::delete,

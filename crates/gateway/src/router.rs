@@ -23,7 +23,7 @@ use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
     apply, audit, authorize, catalogue, doorway, export, openapi, pages, preview, probes, progress,
-    runs, secrets, series, sync, tokens, trial, updates,
+    provenance, runs, secrets, series, sync, tokens, trial, updates,
 };
 
 /// Everything that handlers share; cheap to clone.
@@ -223,6 +223,11 @@ fn routes() -> Vec<Route> {
         write("/api/v1/metrics/{name}/sync", post(sync::sync)),
         write("/api/v1/metrics/{name}/backfill", post(sync::backfill)),
         write("/api/v1/metrics/{name}/recompute", post(sync::recompute)),
+        read(
+            "/api/v1/metrics/{name}/provenance",
+            Viewer,
+            get(provenance::provenance),
+        ),
         read("/api/v1/metrics/{name}/runs", Viewer, get(runs::list)),
         read("/api/v1/runs/{id}", Viewer, get(runs::get)),
         read("/api/v1/runs/{id}/pages", Viewer, get(runs::pages)),

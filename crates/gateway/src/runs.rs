@@ -1,8 +1,10 @@
 //! Runs: listed, read, and told about page by page.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{Kind, MetricOutcome, MetricRun, Run};
 use utoipa::{IntoParams, ToSchema};
@@ -73,6 +75,10 @@ pub(crate) struct RunView {
     records: Option<i64>,
     /// Records that the API says there are; null when it does not say.
     stated_total: Option<i64>,
+    /// Requests sent, retries included; null before the fetch ended.
+    requests: Option<i64>,
+    /// Milliseconds from when it was handed to a fetcher to its end; null before that.
+    duration_ms: Option<i64>,
     /// Rows used: over all metrics, and in a metric's list its own.
     rows: i64,
     /// Rows rejected: over all metrics, and in a metric's list its own.
@@ -80,6 +86,12 @@ pub(crate) struct RunView {
     /// In a metric's list: `applied`, `failed` or `dead`, once its part of the run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    /// In a metric's list: how many points its part of the run changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<i64>,
+    /// In a metric's list: the reasons of its rejected rows, with how many there are of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    rejected_by: BTreeMap<String, u64>,
     /// Whether it is not whole: cut short, short of the stated total, or shifted while it was read; `notes` say why.
     partial: bool,
     /// What went wrong, redacted.
@@ -114,8 +126,15 @@ pub(crate) struct OutcomeView {
     rows: i64,
     /// Rows rejected.
     rejected: i64,
+    /// The reasons of the rejected rows, with how many there are of each.
+    rejected_by: BTreeMap<String, u64>,
+    /// Rows that lie outside of what the run replaces, and were left out.
+    left_out: u64,
     /// Cells changed.
     changed: i64,
+    /// The newest of the points that changed, at most 20: `{start, granularity, dimensions, unit, value, previous}`.
+    #[schema(value_type = Vec<Object>)]
+    changes: Vec<Value>,
     /// Series left out because the metric has too many.
     overflow: i64,
     /// The version of the metric's data after it.
@@ -126,9 +145,29 @@ pub(crate) struct OutcomeView {
     at: String,
 }
 
+/// What the evaluator told of an outcome besides its counts.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    rejected_by: BTreeMap<String, u64>,
+    left_out: u64,
+    changes: Vec<Value>,
+}
+
+impl Details {
+    fn read(text: Option<&str>) -> Self {
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    }
+}
+
 impl From<MetricOutcome> for OutcomeView {
     fn from(outcome: MetricOutcome) -> Self {
+        let details = Details::read(outcome.details.as_deref());
         Self {
+            rejected_by: details.rejected_by,
+            left_out: details.left_out,
+            changes: details.changes,
             metric: outcome.metric,
             revision: outcome.revision,
             outcome: outcome.outcome.as_str(),
@@ -160,8 +199,15 @@ impl RunView {
             pages: run.pages,
             records: run.records,
             stated_total: run.stated_total,
+            requests: run.requests,
+            duration_ms: run
+                .dispatched_at
+                .zip(run.ended_at)
+                .map(|(from, to)| (to - from).max(0)),
             rows: run.rows,
             rejected: run.rejected,
+            changed: None,
+            rejected_by: BTreeMap::new(),
             outcome: None,
             partial: run.partial,
             error: run.error.as_deref().map(json_or_text),
@@ -181,6 +227,8 @@ impl RunView {
         let view = Self::of(of.run);
         Self {
             outcome: of.outcome.map(store::Outcome::as_str),
+            changed: of.changed,
+            rejected_by: Details::read(of.details.as_deref()).rejected_by,
             error: own.or(view.error),
             ..view
         }

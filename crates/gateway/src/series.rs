@@ -4,7 +4,7 @@ mod cache;
 mod question;
 mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -34,6 +34,33 @@ use crate::router::Gateway;
 pub(crate) struct Series {
     cache: Cache,
     most_points: usize,
+}
+
+/// Which point is asked for.
+pub(crate) struct PointAsked<'a> {
+    /// Its whole range.
+    pub(crate) range: Interval,
+    /// Its length.
+    pub(crate) granularity: Granularity,
+    /// Its members; other dimensions are joined.
+    pub(crate) dimensions: &'a BTreeMap<String, String>,
+    /// Its unit, where it matters.
+    pub(crate) unit: Option<&'a str>,
+}
+
+/// One point of a metric.
+#[derive(Debug)]
+pub(crate) struct Point {
+    /// Its value, when it has one unit.
+    pub(crate) value: Option<Decimal>,
+    /// That unit.
+    pub(crate) unit: Option<String>,
+    /// How many rows it was made from.
+    pub(crate) count: u64,
+    /// Whether a run that did not see everything brought a part of it.
+    pub(crate) partial: bool,
+    /// Instants of stored cells and syncs in it, in unix milliseconds.
+    pub(crate) samples: Vec<i64>,
 }
 
 /// Reads a metric over time.
@@ -195,6 +222,58 @@ impl Series {
             Ok::<_, Problem>(answer.series.into_iter().filter_map(newest).collect())
         });
         Ok((title, computing.await.map_err(|_| Problem::internal())??))
+    }
+
+    /// Returns one point of a metric, and the instants of the samples in it.
+    pub(crate) async fn point(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+        asked: PointAsked<'_>,
+    ) -> Result<Point, Problem> {
+        let slot = self.cache.slot(workspace, name);
+        let described = slot.described(gateway, workspace, name).await?;
+        let version = slot.version(gateway, workspace, name).await?;
+        let mut query = Query::over(asked.range, asked.granularity);
+        let dimensions = asked.dimensions.iter();
+        query.filters = dimensions
+            .map(|(name, member)| (name.clone(), vec![member.clone()]))
+            .collect();
+        let reads = query
+            .reads(&described.rules)
+            .map_err(|error| refusal(&error))?;
+        let range = widened(reads, &described.rules);
+        let (decoded, _) = slot
+            .decoded(gateway, workspace, name, version, range)
+            .await?;
+        let (range, unit) = (asked.range, asked.unit.map(str::to_owned));
+        let computing = tokio::task::spawn_blocking(move || {
+            let answer = rollup::answer(&decoded.input, &described.rules, &query)
+                .map_err(|error| refusal(&error))?;
+            let of_unit: Vec<&AnswerSeries> = answer
+                .series
+                .iter()
+                .filter(|series| unit.is_none() || series.unit.as_deref() == unit.as_deref())
+                .collect();
+            let points = || of_unit.iter().flat_map(|series| &series.points);
+            let only = match of_unit.as_slice() {
+                [only] => Some(*only),
+                _ => None,
+            };
+            let (from, to) = (range.start.as_millisecond(), range.end.as_millisecond());
+            let cells = decoded.input.series.iter().flat_map(|(_, cells)| cells);
+            let mut samples: BTreeSet<i64> = cells.map(|cell| cell.0).collect();
+            samples.extend(&decoded.input.syncs);
+            Ok::<_, Problem>(Point {
+                value: only.and_then(|series| series.points.first()?.value),
+                unit: only.and_then(|series| series.unit.as_deref().map(str::to_owned)),
+                count: points().map(|point| point.count).sum(),
+                partial: points().any(|point| point.partial),
+                samples: samples.range(from..to).copied().collect(),
+            })
+        });
+        computing.await.map_err(|_| Problem::internal())?
     }
 
     #[expect(

@@ -142,13 +142,7 @@ pub(crate) fn of_metric(
             from: time::text(from),
             to: time::text(to),
         });
-    let stale = !metric.paused
-        && is_stale(
-            state.last_success_at.unwrap_or(created_at),
-            schedule,
-            &metric.zone(),
-            now,
-        );
+    let stale = is_metric_stale(&state, metric, schedule, created_at, now);
     StateView {
         needs_attention: state.attention_reason,
         last_success_at: state.last_success_at.map(time::text),
@@ -165,6 +159,18 @@ pub(crate) fn of_metric(
         covered,
         ..StateView::default()
     }
+}
+
+/// Tells whether a metric's data is older than it should be.
+pub(crate) fn is_metric_stale(
+    state: &MetricState,
+    metric: &Metric,
+    schedule: &Schedule,
+    created_at: i64,
+    now: Timestamp,
+) -> bool {
+    let since = state.last_success_at.unwrap_or(created_at);
+    !metric.paused && is_stale(since, schedule, &metric.zone(), now)
 }
 
 /// Tells whether two instants of the schedule have passed since `since`.

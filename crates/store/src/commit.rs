@@ -289,10 +289,10 @@ impl Commit {
             outcome.version
         };
         let sql = "INSERT INTO outcomes (run, metric, revision, outcome, rows_used, rejected, changed, overflow, \
-                   version, at, error) VALUES §values ON CONFLICT (run, metric, revision) DO UPDATE SET \
+                   version, at, error, details) VALUES §values ON CONFLICT (run, metric, revision) DO UPDATE SET \
                    outcome = excluded.outcome, rows_used = excluded.rows_used, rejected = excluded.rejected, \
                    changed = excluded.changed, overflow = excluded.overflow, version = excluded.version, \
-                   at = excluded.at, error = excluded.error";
+                   at = excluded.at, error = excluded.error, details = excluded.details";
         let row = values![
             &self.run.id,
             &outcome.metric,
@@ -305,6 +305,7 @@ impl Commit {
             version,
             self.now,
             &outcome.error,
+            &outcome.details,
         ];
         self.tx.many(step, sql, &[], vec![row]).await?;
         let success = (outcome.outcome == Outcome::Applied).then_some(self.now);

@@ -203,6 +203,31 @@ impl Store {
         rows.iter().map(|row| stored(row, kind)).collect()
     }
 
+    /// Reads one revision of a metric; `None` when it is not kept.
+    pub async fn revision(
+        &self,
+        ws: &str,
+        metric: &str,
+        revision: i64,
+    ) -> Result<Option<Revision>> {
+        let sql = "SELECT r.revision, r.document, r.evaluation, r.created_at, r.actor FROM revisions r \
+                   JOIN metrics m ON m.id = r.metric_id WHERE m.workspace = $1 AND m.name = $2 AND r.revision = $3";
+        let row = self
+            .database
+            .row("read a revision", sql, values![ws, metric, revision])
+            .await?;
+        row.map(|row| {
+            Ok(Revision {
+                revision: row.int(0)?,
+                document: row.text(1)?,
+                evaluation: row.text(2)?,
+                created_at: row.int(3)?,
+                actor: row.text(4)?,
+            })
+        })
+        .transpose()
+    }
+
     /// Lists the kept revisions of a metric, newest first.
     pub async fn revisions(&self, ws: &str, metric: &str) -> Result<Vec<Revision>> {
         let sql = "SELECT r.revision, r.document, r.evaluation, r.created_at, r.actor FROM revisions r \

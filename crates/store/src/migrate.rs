@@ -26,6 +26,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0003_completeness.sql"),
         include_str!("../migrations/postgres/0003_completeness.sql"),
     ),
+    (
+        4,
+        "run_log",
+        include_str!("../migrations/sqlite/0004_run_log.sql"),
+        include_str!("../migrations/postgres/0004_run_log.sql"),
+    ),
 ];
 
 /// The advisory lock that one migrating process holds; any number that nobody else uses.

@@ -30,6 +30,8 @@ pub struct RunEnd {
     pub records: Option<i64>,
     /// Records that the API says there are.
     pub stated_total: Option<i64>,
+    /// Requests sent, retries included.
+    pub requests: Option<i64>,
     /// True when the API said that what is asked for is gone for good (410): [`GONE_PAUSES_AT`] such
     /// ends in a row pause the dataset.
     pub is_gone: bool,
@@ -90,7 +92,7 @@ pub(crate) async fn finish(
     let step = "end a run";
     let sql = "UPDATE runs SET state = $3, ended_at = §now, manifest = COALESCE($4, manifest), pages = $5, \
                rows_used = $6, rejected = $7, partial = $8, ended = $9, error = $10, notes = $11, \
-               records = $12, stated_total = $13, resume = NULL \
+               records = $12, stated_total = $13, requests = $14, resume = NULL \
                WHERE id = $2 AND workspace = $1 AND state IN ('waiting', 'dispatched', 'fetched') \
                RETURNING dataset, window_end, epoch";
     let notes =
@@ -109,6 +111,7 @@ pub(crate) async fn finish(
         notes,
         end.records,
         end.stated_total,
+        end.requests,
     ];
     let Some(row) = tx.row(step, sql, values).await? else {
         return Ok(false);

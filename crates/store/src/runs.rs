@@ -181,6 +181,8 @@ pub struct Run {
     pub records: Option<i64>,
     /// Records that the API says there are.
     pub stated_total: Option<i64>,
+    /// Requests sent, retries included.
+    pub requests: Option<i64>,
 }
 
 /// A run with everything kept about it.
@@ -217,6 +219,8 @@ pub struct MetricOutcome {
     pub error: Option<String>,
     /// When.
     pub at: i64,
+    /// What else is to be told, such as rejected rows by reason and changed points: JSON of the caller's making.
+    pub details: Option<String>,
 }
 
 /// How one metric's part of a run ended.
@@ -265,6 +269,10 @@ pub struct MetricRun {
     pub outcome: Option<Outcome>,
     /// What went wrong with the metric's part: JSON, redacted.
     pub outcome_error: Option<String>,
+    /// Cells changed by the metric's part.
+    pub changed: Option<i64>,
+    /// What else is to be told of the metric's part: JSON of the caller's making.
+    pub details: Option<String>,
 }
 
 /// Greater than every run's id.
@@ -291,7 +299,7 @@ impl Store {
         let Some(row) = tx.row(step, sql, values![ws, id]).await? else {
             return Ok(None);
         };
-        let sql = "SELECT metric, revision, outcome, rows_used, rejected, changed, overflow, version, error, at \
+        let sql = "SELECT metric, revision, outcome, rows_used, rejected, changed, overflow, version, error, at, details \
                    FROM outcomes WHERE run = $1 ORDER BY metric, revision";
         let outcomes = tx.rows(step, sql, values![id]).await?;
         Ok(Some(RunDetail {
@@ -338,7 +346,7 @@ impl Store {
         let rows = tx.rows(step, sql, values).await?;
         let runs = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
         let ids: Vec<String> = runs.iter().map(|run| run.id.clone()).collect();
-        let sql = "SELECT run, outcome, rows_used, rejected, error FROM outcomes WHERE metric = $1 AND run §in($2) \
+        let sql = "SELECT run, outcome, rows_used, rejected, error, changed, details FROM outcomes WHERE metric = $1 AND run §in($2) \
                    ORDER BY revision";
         let mut outcomes = HashMap::new();
         for row in tx.rows(step, sql, values![metric, ids]).await? {
@@ -354,6 +362,8 @@ impl Store {
                         .transpose()?
                         .and_then(|word| Outcome::parse(&word)),
                     outcome_error: own.map(|row| row.text_or_null(4)).transpose()?.flatten(),
+                    changed: own.map(|row| row.int(5)).transpose()?,
+                    details: own.map(|row| row.text_or_null(6)).transpose()?.flatten(),
                     run: Run {
                         rows: own.map_or(Ok(0), |row| row.int(2))?,
                         rejected: own.map_or(Ok(0), |row| row.int(3))?,
@@ -362,6 +372,23 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Lists the final runs of a metric's dataset at some slots, newest first: those that took a level's samples.
+    pub async fn runs_at(
+        &self,
+        ws: &str,
+        metric: &str,
+        slots: &[i64],
+        limit: u32,
+    ) -> Result<Vec<Run>> {
+        let sql = columns!(
+            "WHERE workspace = $1 AND dataset = (SELECT dataset FROM metrics WHERE workspace = $1 AND name = $2) \
+             AND slot §in($3) AND state = 'final' ORDER BY id DESC LIMIT $4"
+        );
+        let values = values![ws, metric, slots.to_vec(), limit];
+        let rows = self.database.rows("list runs by slot", sql, values).await?;
+        rows.iter().map(read).collect()
     }
 
     /// Lists the slots of a dataset's newest final runs, newest run first, each with the run's id.
@@ -426,7 +453,7 @@ impl Store {
 }
 
 /// How many columns [`columns!`] reads before those asked for in addition.
-pub(crate) const COLUMNS: usize = 28;
+pub(crate) const COLUMNS: usize = 29;
 
 /// A query of whole runs with the given end, and with more columns if asked.
 macro_rules! columns {
@@ -450,7 +477,7 @@ macro_rules! names {
     () => {
         "id, workspace, dataset, connection, epoch, slot, kind, window_start, window_end, state, \
          attempt, evaluations, reason, not_before, created_at, dispatched_at, fetched_at, ended_at, resume, \
-         pages, rows_used, rejected, partial, ended, error, notes, records, stated_total"
+         pages, rows_used, rejected, partial, ended, error, notes, records, stated_total, requests"
     };
 }
 pub(crate) use names;
@@ -488,6 +515,7 @@ pub(crate) fn read(row: &Row) -> Result<Run> {
             .unwrap_or_default(),
         records: row.int_or_null(26)?,
         stated_total: row.int_or_null(27)?,
+        requests: row.int_or_null(28)?,
     })
 }
 
@@ -503,5 +531,6 @@ fn outcome(row: &Row) -> Result<MetricOutcome> {
         version: row.int(7)?,
         error: row.text_or_null(8)?,
         at: row.int(9)?,
+        details: row.text_or_null(10)?,
     })
 }

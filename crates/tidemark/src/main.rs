@@ -95,6 +95,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Recompute(arguments) => commands::runs::recompute(&arguments).await,
         Command::Runs(arguments) => commands::runs::runs(&arguments).await,
         Command::Query(arguments) => commands::numbers::query(&arguments).await,
+        Command::Provenance(arguments) => commands::provenance::provenance(&arguments).await,
         Command::Watch(arguments) => commands::watch::watch(&arguments).await,
         Command::Connection(arguments) => {
             commands::connections::connection(&arguments.action).await

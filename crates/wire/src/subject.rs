@@ -94,6 +94,11 @@ pub fn preview_evaluate(workspace: &str) -> Result<Subject, InvalidToken> {
     build(&[workspace, "preview", "evaluate"])
 }
 
+/// Where provenance asks for the rows of a number: `tidemark.v1.{workspace}.rows.wanted`.
+pub fn rows_wanted(workspace: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "rows", "wanted"])
+}
+
 /// Where fetchers ask for sealed secrets: `tidemark.v1.{workspace}.secret.wanted`.
 pub fn secrets_wanted(workspace: &str) -> Result<Subject, InvalidToken> {
     build(&[workspace, "secret", "wanted"])
@@ -175,6 +180,11 @@ pub mod filter {
     /// Every preview that asks for rows.
     pub fn preview_evaluates() -> Filter {
         every("preview.evaluate")
+    }
+
+    /// Every question for the rows of a number.
+    pub fn rows_wanted() -> Filter {
+        every("rows.wanted")
     }
 
     /// Every question for sealed secrets.

@@ -44,6 +44,7 @@ fn every_channel_is_a_subject_and_every_subject_a_channel() {
         ),
     ];
     spelled.extend([
+        ("rows_wanted", text(subject::rows_wanted(workspace))),
         ("secrets_wanted", text(subject::secrets_wanted(workspace))),
         ("secret_replaced", text(subject::secret_replaced(workspace))),
         ("connection_test", text(subject::connection_test(workspace))),

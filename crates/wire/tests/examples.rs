@@ -12,7 +12,8 @@ use wire::message::{self, MALFORMED, TENANT_MISMATCH};
 use wire::{
     ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, DeadLetter, Delivery, Message,
     MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch, PreviewFetched, Progress,
-    RunManifest, SecretKept, SecretReplaced, SecretsRead, SecretsWanted, SyncRequest, Wake,
+    RowsFound, RowsWanted, RunManifest, SecretKept, SecretReplaced, SecretsRead, SecretsWanted,
+    SyncRequest, Wake,
 };
 
 fn examples() -> Vec<(String, Vec<u8>)> {
@@ -59,6 +60,8 @@ fn through_by_name(name: &str, bytes: &[u8]) -> Value {
         _ if name.starts_with("preview_fetch") => through::<PreviewFetch>,
         _ if name.starts_with("preview_evaluated") => through::<PreviewEvaluated>,
         _ if name.starts_with("preview_evaluate") => through::<PreviewEvaluate>,
+        _ if name.starts_with("rows_wanted") => through::<RowsWanted>,
+        _ if name.starts_with("rows_found") => through::<RowsFound>,
         _ if name.starts_with("connection_tested") => through::<ConnectionTested>,
         _ if name.starts_with("connection_test") => through::<ConnectionTest>,
         _ if name.starts_with("consent_given") => through::<ConsentGiven>,
@@ -124,6 +127,8 @@ fn every_message_has_an_example() {
         "preview_fetched",
         "preview_evaluate",
         "preview_evaluated",
+        "rows_wanted",
+        "rows_found",
         "connection_test",
         "connection_tested",
         "consent_given",

@@ -212,3 +212,77 @@ async fn a_recompute_is_asked_for_once() {
     );
     house.close().await;
 }
+
+#[tokio::test]
+async fn provenance_names_runs_and_pages_even_where_nobody_reads_the_pages_again() {
+    let house = House::open().await;
+    house.furnish().await;
+    let (run, version) = house
+        .commit(
+            "new_subscribers",
+            &[("2026-01-01", "active", 3), ("2026-01-01", "gone", 2)],
+        )
+        .await;
+    let path = "/api/v1/metrics/new_subscribers/provenance";
+    let (status, told) = house
+        .get(&format!(
+            "{path}?start=2026-01-01T15:00:00Z&dimensions=state=active"
+        ))
+        .await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(
+        (told["value"].as_f64(), &told["count"]),
+        (Some(3.0), &json!(3)),
+        "{told}"
+    );
+    assert_eq!(told["version"], version);
+    assert_eq!(told["start"], "2026-01-01T00:00:00+00:00");
+    let maker = &told["made_by"][0];
+    assert_eq!(maker["run"]["id"], run, "{told}");
+    assert_eq!(
+        (&maker["complete"], &maker["revision"]),
+        (&json!(true), &json!(1))
+    );
+    assert!(
+        maker["definition"]["expression"]
+            .as_str()
+            .unwrap()
+            .contains("created_at")
+    );
+    assert!(
+        maker["request"]
+            .as_str()
+            .unwrap()
+            .ends_with("api_secret=***"),
+        "{told}"
+    );
+    assert_eq!(maker["pages"][0]["number"], 1);
+    assert!(
+        maker["note"].as_str().unwrap().contains("evaluator"),
+        "{told}"
+    );
+    let (_, joined) = house.get(&format!("{path}?start=2026-01-01")).await;
+    assert_eq!(joined["value"].as_f64(), Some(5.0), "{joined}");
+    let (_, empty) = house.get(&format!("{path}?start=1999-01-01")).await;
+    assert_eq!(
+        (&empty["value"], &empty["made_by"]),
+        (&json!(null), &json!([])),
+        "{empty}"
+    );
+    for wrong in [
+        "",
+        "?start=",
+        "?start=soon",
+        "?start=2026-01-01&granularity=hour",
+    ] {
+        assert_eq!(house.get(&format!("{path}{wrong}")).await.0, 422, "{wrong}");
+    }
+    assert_eq!(
+        house
+            .get("/api/v1/metrics/none/provenance?start=2026-01-01")
+            .await
+            .0,
+        404
+    );
+    house.close().await;
+}

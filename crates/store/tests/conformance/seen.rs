@@ -29,6 +29,8 @@ async fn end_well(store: &Store, dataset: &str, run: &str, rows: &[(&str, i64)],
             revision,
             rows: *rows,
             rejected: 1,
+            changed: 2,
+            details: Some(r#"{"left_out":1}"#.into()),
             ..MetricOutcome::default()
         };
         commit.metric_outcome(&outcome, &[]).await.unwrap();
@@ -36,6 +38,7 @@ async fn end_well(store: &Store, dataset: &str, run: &str, rows: &[(&str, i64)],
     let end = RunEnd {
         rows: rows.iter().map(|(_, rows)| rows).sum(),
         notes: vec!["the total changed".into()],
+        requests: Some(7),
         ..RunEnd::default()
     };
     commit.finish(RunState::Final, &end).await.unwrap();
@@ -58,6 +61,19 @@ async fn a_metrics_runs_show_its_own_rows(store: &Store) {
         (found[1].run.rejected, found[1].outcome),
         (1, Some(Outcome::Applied))
     );
+    assert_eq!(
+        (found[1].changed, found[1].details.as_deref()),
+        (Some(2), Some(r#"{"left_out":1}"#))
+    );
+    assert_eq!(found[1].run.requests, Some(7));
+    let detail = store.run_detail(WS, &run).await.unwrap().unwrap();
+    assert_eq!(detail.outcomes[1].details, found[1].details);
+    let slot = found[1].run.slot;
+    let at = store.runs_at(WS, "two", &[slot, 99], 9).await.unwrap();
+    assert_eq!(at.len(), 1, "the final ones of these slots");
+    let revision = store.revision(WS, "two", 1).await.unwrap().unwrap();
+    assert!(revision.document.contains("two"), "{revision:?}");
+    assert_eq!(store.revision(WS, "two", 9).await.unwrap(), None);
     let whole = store.runs_of_dataset(WS, &dataset, 9, None).await.unwrap();
     assert_eq!(whole[1].rows, 7, "over all metrics");
 }

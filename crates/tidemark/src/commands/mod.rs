@@ -7,6 +7,7 @@ pub(crate) mod expressions;
 pub(crate) mod importing;
 pub(crate) mod numbers;
 pub(crate) mod preview;
+pub(crate) mod provenance;
 pub(crate) mod recordings;
 pub(crate) mod runs;
 pub(crate) mod secrets;

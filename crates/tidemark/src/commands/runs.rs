@@ -74,6 +74,9 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
         "records",
         "rows",
         "rejected",
+        "changed",
+        "requests",
+        "duration_ms",
         "partial",
         "created_at",
         "error",
@@ -82,7 +85,7 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
     let rows: Vec<Vec<String>> = list(&answer, "items")
         .iter()
         .map(|run| {
-            let mut row: Vec<String> = header[..10]
+            let mut row: Vec<String> = header[..13]
                 .iter()
                 .map(|field| match *field {
                     "records" => fetched(run),
