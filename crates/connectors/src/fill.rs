@@ -93,7 +93,7 @@ fn proposal(located: &Located, bundle: &Bundle, known: &dyn Known) -> Option<Pag
     let (name, request) = match &located.definition {
         Definition::Dataset(dataset) => (&dataset.connection, &dataset.request),
         Definition::Metric(metric) => (metric.connection.as_ref()?, metric.request.as_ref()?),
-        Definition::Connection(_) => return None,
+        _ => return None,
     };
     let written = bundle
         .definitions
@@ -112,7 +112,7 @@ fn request(definition: &mut Definition) -> Option<&mut Request> {
     match definition {
         Definition::Dataset(dataset) => Some(&mut dataset.request),
         Definition::Metric(metric) => metric.request.as_mut(),
-        Definition::Connection(_) => None,
+        _ => None,
     }
 }
 

@@ -2,14 +2,19 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::alert::Alert;
+use crate::board::Board;
 use crate::connection::Connection;
 use crate::dataset::Dataset;
 use crate::decode::{self, Decoder, Place};
+use crate::deliver::Target;
+use crate::goal::Goal;
 use crate::metric::Metric;
 use crate::name::Name;
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::request::Request;
+use crate::scorecard::Scorecard;
 use crate::selection::Select;
 use crate::window::Window;
 use crate::words::words;
@@ -23,6 +28,14 @@ words! {
         Dataset = "dataset",
         /// A number that is kept over time.
         Metric = "metric",
+        /// A number that a metric should come to, or stay on one side of.
+        Goal = "goal",
+        /// A condition on a metric that people want to hear of.
+        Alert = "alert",
+        /// A page of blocks over metrics.
+        Board = "board",
+        /// A digest of several metrics.
+        Scorecard = "scorecard",
     }
 }
 
@@ -39,6 +52,14 @@ pub enum Definition {
     Dataset(Dataset),
     /// A number that is kept over time.
     Metric(Metric),
+    /// A number that a metric should come to, or stay on one side of.
+    Goal(Goal),
+    /// A condition on a metric that people want to hear of.
+    Alert(Alert),
+    /// A page of blocks over metrics.
+    Board(Board),
+    /// A digest of several metrics.
+    Scorecard(Scorecard),
 }
 
 impl Definition {
@@ -48,6 +69,10 @@ impl Definition {
             Self::Connection(_) => Kind::Connection,
             Self::Dataset(_) => Kind::Dataset,
             Self::Metric(_) => Kind::Metric,
+            Self::Goal(_) => Kind::Goal,
+            Self::Alert(_) => Kind::Alert,
+            Self::Board(_) => Kind::Board,
+            Self::Scorecard(_) => Kind::Scorecard,
         }
     }
 
@@ -57,6 +82,10 @@ impl Definition {
             Self::Connection(connection) => &connection.name,
             Self::Dataset(dataset) => &dataset.name,
             Self::Metric(metric) => &metric.name,
+            Self::Goal(goal) => &goal.name,
+            Self::Alert(alert) => &alert.name,
+            Self::Board(board) => &board.name,
+            Self::Scorecard(scorecard) => &scorecard.name,
         }
     }
 }
@@ -91,6 +120,14 @@ pub trait Known {
     fn dataset(&self, name: &str) -> Option<Dataset>;
     /// Tells whether the catalogue has that connector.
     fn connector(&self, name: &str) -> bool;
+    /// Returns the metric of that name.
+    fn metric(&self, _name: &str) -> Option<Metric> {
+        None
+    }
+    /// Returns the goal of that name.
+    fn goal(&self, _name: &str) -> Option<Goal> {
+        None
+    }
 }
 
 /// Knows nothing: a bundle must stand on its own.
@@ -259,12 +296,39 @@ impl Located {
 }
 
 impl Definition {
+    /// Returns the metrics and goals that it is made of, each once; they must be there, and stay.
+    pub fn uses(&self) -> Vec<(Kind, Name)> {
+        let mut uses: Vec<(Kind, Name)> = Vec::new();
+        for used in crate::validate::references(self) {
+            if let Ok(name) = Name::parse(used.name)
+                && !uses.contains(&(used.kind, name.clone()))
+            {
+                uses.push((used.kind, name));
+            }
+        }
+        uses
+    }
+
+    /// Returns where it sends messages to people.
+    pub fn targets(&self) -> &[Target] {
+        match self {
+            Self::Goal(goal) => &goal.deliver,
+            Self::Alert(alert) => &alert.deliver,
+            Self::Scorecard(scorecard) => &scorecard.deliver,
+            Self::Connection(_) | Self::Dataset(_) | Self::Metric(_) | Self::Board(_) => &[],
+        }
+    }
+
     /// Returns the canonical JSON form, which the store keeps: `kind` first, defaults left out.
     pub fn to_document(&self) -> Value {
         let document = match self {
             Self::Connection(connection) => connection.to_document(),
             Self::Dataset(dataset) => dataset.to_document(),
             Self::Metric(metric) => metric.to_document(),
+            Self::Goal(goal) => goal.to_document(),
+            Self::Alert(alert) => alert.to_document(),
+            Self::Board(board) => board.to_document(),
+            Self::Scorecard(scorecard) => scorecard.to_document(),
         };
         let mut fields = serde_json::Map::new();
         fields.insert(
@@ -317,6 +381,10 @@ documents!(
     Connection: decode::connection,
     Dataset: decode::dataset,
     Metric: decode::metric,
+    Goal: decode::goal,
+    Alert: decode::alert,
+    Board: decode::board,
+    Scorecard: decode::scorecard,
     Request: decode::request,
     Select: decode::select,
     Window: decode::window

@@ -1,17 +1,22 @@
-//! What users write: connections, datasets and metrics, read, checked and explained.
+//! What users write: connections, datasets, metrics and what they are used for, read, checked and explained.
 //!
 //! Text goes in ([`parse`]), a [`Bundle`] of definitions comes out, or every [`Problem`] at once
 //! with its place, code and hint. Nothing here touches a socket, a file or the clock.
 
+mod about;
 mod aggregation;
+mod alert;
 mod auth;
+mod board;
 mod bundle;
 mod conditions;
 mod connection;
 mod dataset;
 mod decode;
+mod deliver;
 mod fetch;
 mod flow;
+mod goal;
 mod granularity;
 mod json;
 mod metric;
@@ -20,11 +25,13 @@ mod node;
 mod pagination;
 mod parent;
 mod problem;
+mod range_name;
 mod read;
 mod request;
 mod response;
 mod schedule;
 mod schema;
+mod scorecard;
 mod selection;
 mod span;
 /// Placeholders in requests: checked strictly, rendered within bounds.
@@ -38,11 +45,14 @@ mod yaml;
 /// Time zones by IANA name.
 pub mod zone;
 
+pub use about::{About, Where};
 pub use aggregation::{Aggregation, MetricType, OverTime};
+pub use alert::{Against, Alert, ChangeIn, Condition, Quiet, Side, Threshold, Urgency};
 pub use auth::{
     Algorithm, Assertion, Auth, ClientAuth, Credential, Grant, Login, LoginRequest, OAuth2, Pair,
     Put, Stored, TextOrSecret, TokenSource, secret_leaf,
 };
+pub use board::{Block, BlockKind, Board};
 pub use bundle::{
     Bundle, Definition, Kind, Known, Located, MAX_BUNDLE_BYTES, MAX_DEFINITIONS, MAX_PROBLEMS,
     NothingKnown, in_order,
@@ -50,8 +60,10 @@ pub use bundle::{
 pub use conditions::Conditions;
 pub use connection::{Connection, RateLimit};
 pub use dataset::Dataset;
+pub use deliver::{Email, SecretRef, Shape, Target, Webhook};
 pub use fetch::Fetch;
 pub use flow::flow;
+pub use goal::{Aim, Goal};
 pub use granularity::Granularity;
 pub use jiff::civil::Weekday;
 pub use metric::{Covers, Metric, Ratio, Scope, Trend};
@@ -63,11 +75,13 @@ pub use pagination::{
 };
 pub use parent::Parent;
 pub use problem::{Problem, Severity};
+pub use range_name::RangeName;
 pub use read::{parse, read};
 pub use request::{Method, QueryValue, Request};
 pub use response::{Compression, CsvHeader, Response, ResponseFormat};
 pub use schedule::Schedule;
 pub use schema::json_schema;
+pub use scorecard::{Entry, Scorecard};
 pub use selection::{
     DateFormat, DateSelect, Format, FormatStyle, Missing, NumberFormat, Records, Select, ValuePage,
     ValueSelect,

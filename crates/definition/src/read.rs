@@ -53,9 +53,7 @@ pub fn read(text: &str, source: &str) -> (Bundle, Vec<Problem>) {
             problem.at(source, line, column)
         }));
         let Some(definition) = definition else {
-            if broken != ["kind"] || !is_later(document) {
-                bundle.hide(Kind::ALL);
-            }
+            bundle.hide(Kind::ALL);
             continue;
         };
         if broken.iter().any(|path| path == "name") {
@@ -169,18 +167,6 @@ fn unwrap(node: Node, source: &str, problems: &mut Vec<Problem>) -> Vec<Node> {
     }
 }
 
-/// The kinds of the design that this version does not read.
-const LATER: &[&str] = &["goal", "alert", "board", "scorecard"];
-
-/// Tells whether a document is of a kind that nothing here refers to.
-fn is_later(document: &Node) -> bool {
-    let Content::Map(entries) = &document.content else {
-        return false;
-    };
-    let kind = entries.iter().find(|entry| entry.key == "kind");
-    kind.is_some_and(|entry| matches!(&entry.value.content, Content::Text(text) if LATER.contains(&text.as_str())))
-}
-
 /// Reads one definition; what cannot be read is replaced by its default, with a problem.
 pub(crate) fn definition(decoder: &mut Decoder, place: &Place<'_>) -> Option<Definition> {
     let Content::Map(entries) = &place.node.content else {
@@ -197,35 +183,28 @@ pub(crate) fn definition(decoder: &mut Decoder, place: &Place<'_>) -> Option<Def
         node: &entry.value,
         path: "kind".to_owned(),
     };
-    match &entry.value.content {
-        Content::Text(text) if LATER.contains(&text.as_str()) => {
-            decoder.not_yet(&kind, &format!("the kind `{text}`"));
-            None
-        }
-        Content::Text(text) => match Kind::parse(text) {
-            Some(Kind::Connection) => {
-                decode::connection(decoder, place).map(Definition::Connection)
-            }
-            Some(Kind::Dataset) => decode::dataset(decoder, place).map(Definition::Dataset),
-            Some(Kind::Metric) => decode::metric(decoder, place).map(Definition::Metric),
-            None => {
-                let message = format!(
-                    "{} is no kind; known are {}",
-                    quoted(text),
-                    Kind::WORDS.join(", ")
-                );
-                let problem = decoder.problem(&kind, "definition.kind", message);
-                problem.hint = nearest(text, Kind::WORDS.iter().copied())
-                    .map(|near| format!("did you mean `{near}`?"));
-                None
-            }
-        },
-        _ => {
-            decoder.problem(
-                &kind,
-                "definition.kind",
-                format!("expected one of {}", Kind::WORDS.join(", ")),
+    let Content::Text(text) = &entry.value.content else {
+        let message = format!("expected one of {}", Kind::WORDS.join(", "));
+        decoder.problem(&kind, "definition.kind", message);
+        return None;
+    };
+    match Kind::parse(text) {
+        Some(Kind::Connection) => decode::connection(decoder, place).map(Definition::Connection),
+        Some(Kind::Dataset) => decode::dataset(decoder, place).map(Definition::Dataset),
+        Some(Kind::Metric) => decode::metric(decoder, place).map(Definition::Metric),
+        Some(Kind::Goal) => decode::goal(decoder, place).map(Definition::Goal),
+        Some(Kind::Alert) => decode::alert(decoder, place).map(Definition::Alert),
+        Some(Kind::Board) => decode::board(decoder, place).map(Definition::Board),
+        Some(Kind::Scorecard) => decode::scorecard(decoder, place).map(Definition::Scorecard),
+        None => {
+            let message = format!(
+                "{} is no kind; known are {}",
+                quoted(text),
+                Kind::WORDS.join(", ")
             );
+            let problem = decoder.problem(&kind, "definition.kind", message);
+            problem.hint = nearest(text, Kind::WORDS.iter().copied())
+                .map(|near| format!("did you mean `{near}`?"));
             None
         }
     }

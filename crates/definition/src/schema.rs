@@ -1,10 +1,14 @@
 use serde_json::{Map, Value, json};
 
 use crate::auth::Auth;
+use crate::board::Board;
+use crate::bundle::Kind;
 use crate::decode::{self, Key, Status};
+use crate::deliver::Target;
 use crate::metric::WEEKDAYS;
 use crate::name::Name;
 use crate::response::{Response, ResponseFormat};
+use crate::scorecard::Scorecard;
 use crate::variable::Variable;
 
 /// Returns the JSON Schema (2020-12) of one document of a bundle, for editors.
@@ -16,12 +20,16 @@ pub fn json_schema() -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "https://tidemark.dev/schema/v1/definition.json",
         "title": "Tidemark definition",
-        "description": "One connection, dataset or metric. A YAML file holds several, separated by `---`.",
-        "oneOf": [reference("connection"), reference("dataset"), reference("metric")],
+        "description": "One connection, dataset, metric, goal, alert, board or scorecard. A YAML file holds several, separated by `---`.",
+        "oneOf": Kind::WORDS.iter().map(|kind| reference(kind)).collect::<Vec<_>>(),
         "$defs": {
             "connection": connection(),
             "dataset": document(decode::DATASET, "One request, its pages and its schedule; several metrics may read it."),
             "metric": document(decode::METRIC, "A number that is kept over time."),
+            "goal": document(decode::GOAL, "A number that a metric should come to, or stay on one side of."),
+            "alert": document(decode::ALERT, "A condition on a metric that people want to hear of."),
+            "board": document(decode::BOARD, "A page of blocks over metrics with a shared range."),
+            "scorecard": document(decode::SCORECARD, "A digest of several metrics, sent at its times."),
             "request": object(decode::REQUEST, "What to ask of the API, with placeholders."),
             "select": object(decode::SELECT, "What is clicked in an answer."),
             "window": object(decode::WINDOW, "The dates a request asks for."),
@@ -254,6 +262,57 @@ pub(crate) fn texts_or_secrets() -> Value {
 /// A list of words, or one text that holds several.
 pub(crate) fn lines() -> Value {
     json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+}
+
+/// `{ dimension: text }` or `{ dimension: [text, text] }`
+pub(crate) fn members() -> Value {
+    let scalar = json!({ "type": ["string", "number", "boolean"] });
+    json!({ "type": "object", "propertyNames": name(), "additionalProperties": { "anyOf": [scalar, { "type": "array", "items": scalar, "minItems": 1 }] } })
+}
+
+pub(crate) fn names(most: usize) -> Value {
+    json!({ "type": "array", "items": name(), "maxItems": most })
+}
+
+pub(crate) fn day() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" })
+}
+
+pub(crate) fn weekdays() -> Value {
+    json!({ "type": "array", "items": weekday() })
+}
+
+pub(crate) fn condition() -> Value {
+    object(decode::CONDITION, "")
+}
+
+pub(crate) fn value_condition() -> Value {
+    object(decode::VALUE_CONDITION, "")
+}
+
+pub(crate) fn change_condition() -> Value {
+    object(decode::CHANGE_CONDITION, "")
+}
+
+pub(crate) fn quiet() -> Value {
+    object(decode::QUIET, "")
+}
+
+pub(crate) fn blocks() -> Value {
+    json!({ "type": "array", "items": object(decode::BLOCK, ""), "minItems": 1, "maxItems": Board::MAX_BLOCKS })
+}
+
+pub(crate) fn entries() -> Value {
+    let one = json!({ "anyOf": [name(), object(decode::ENTRY, "")] });
+    json!({ "type": "array", "items": one, "minItems": 1, "maxItems": Scorecard::MAX_METRICS })
+}
+
+pub(crate) fn targets() -> Value {
+    let one = json!({ "oneOf": [
+        only("webhook", &object(decode::WEBHOOK, "A POST to an address.")),
+        only("email", &object(decode::EMAIL, "A mail.")),
+    ] });
+    json!({ "type": "array", "items": one, "minItems": 1, "maxItems": Target::MOST })
 }
 
 pub(crate) fn put() -> Value {

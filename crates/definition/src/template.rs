@@ -1,3 +1,4 @@
+mod message;
 mod moment;
 mod texts;
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::problem::{nearest, quoted};
 use crate::window::Interval;
 
+pub use message::{BodyType, MESSAGE_VARIABLES, check_message, render_message};
 pub use moment::FILTERS;
 use moment::{Moment, environment, text_of};
 pub(crate) use texts::{

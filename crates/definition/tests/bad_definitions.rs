@@ -1319,9 +1319,6 @@ fn what_does_not_fit_together_is_refused() {
 #[test]
 fn what_comes_later_says_so() {
     for (text, path) in [
-        ("kind: goal\nname: g".to_owned(), "kind"),
-        ("kind: alert\nname: g".to_owned(), "kind"),
-        ("kind: board\nname: g".to_owned(), "kind"),
         (metric("keep: 1y"), "keep"),
         (metric("formula: a / b"), "formula"),
     ] {

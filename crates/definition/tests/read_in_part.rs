@@ -68,13 +68,13 @@ fn a_reference_to_what_could_not_be_read_is_not_called_unknown() {
 }
 
 #[test]
-fn a_kind_that_comes_later_hides_no_connection() {
+fn a_board_that_cannot_be_read_hides_no_connection() {
     let uses = metric("a", "connection: api\nrequest: { path: /x }");
     let found = problems(&format!("kind: board\nname: b\n{uses}"));
     assert_eq!(
         found,
         [
-            "kind definition.not_yet",
+            "blocks definition.required",
             "connection definition.connection_unknown"
         ]
     );

@@ -31,6 +31,10 @@ pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
             }
         }
         Definition::Connection(connection) => of_conditions("", &connection.conditions, &mut found),
+        Definition::Goal(_)
+        | Definition::Alert(_)
+        | Definition::Board(_)
+        | Definition::Scorecard(_) => {}
     }
     found
 }

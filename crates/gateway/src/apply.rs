@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use axum::Json;
 use axum::extract::State;
-use definition::{Bundle, Connection, Dataset, Definition, Known, Metric};
+use definition::{Bundle, Connection, Dataset, Definition, Goal, Known, Metric};
 use http::StatusCode;
 use serde::Serialize;
-use store::{Action, Applied, ApplyOutcome, Change, FetchIdentity, Kind, Put};
+use serde_json::json;
+use store::{Action, Applied, ApplyOutcome, Change, FetchIdentity, Kind, NewWatch, Put};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
@@ -46,7 +47,7 @@ pub(crate) struct ApplyAnswer {
 /// What became of one definition.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AppliedView {
-    /// `connection`, `dataset` or `metric`.
+    /// `connection`, `dataset`, `metric`, `goal`, `alert`, `board` or `scorecard`.
     #[schema(example = "metric")]
     kind: String,
     /// Its name.
@@ -229,6 +230,8 @@ fn view(applied: Applied) -> AppliedView {
 pub(crate) struct InForce {
     connections: HashMap<String, Connection>,
     datasets: HashMap<String, Dataset>,
+    metrics: HashMap<String, Metric>,
+    goals: HashMap<String, Goal>,
 }
 
 impl InForce {
@@ -258,6 +261,14 @@ impl InForce {
                         known.datasets.insert(name.to_string(), found);
                     }
                 }
+                Definition::Goal(_)
+                | Definition::Alert(_)
+                | Definition::Board(_)
+                | Definition::Scorecard(_) => {
+                    known
+                        .load_used(gateway, workspace, &located.definition)
+                        .await?;
+                }
             }
         }
         for name in connections {
@@ -270,6 +281,54 @@ impl InForce {
             }
         }
         Ok(known)
+    }
+
+    /// Reads the metrics and goals that a definition names, with the datasets that tell what a metric is.
+    async fn load_used(
+        &mut self,
+        gateway: &Gateway,
+        workspace: &str,
+        definition: &Definition,
+    ) -> Result<(), Problem> {
+        for (kind, name) in definition.uses() {
+            let kind = kind_of(kind);
+            if self.metrics.contains_key(name.as_str()) && kind == Kind::Metric {
+                continue;
+            }
+            let store = gateway.store();
+            let Some(stored) = store.definition(workspace, kind, name.as_str()).await? else {
+                continue;
+            };
+            match stored.definition()? {
+                Definition::Metric(metric) => {
+                    if let Some(used) = &metric.dataset
+                        && !self.datasets.contains_key(used.as_str())
+                        && let Some(found) = dataset(gateway, workspace, used.as_str()).await?
+                    {
+                        self.datasets.insert(used.to_string(), found);
+                    }
+                    self.metrics.insert(name.to_string(), metric);
+                }
+                Definition::Goal(goal) => {
+                    self.goals.insert(name.to_string(), goal);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the store's word for a kind.
+pub(crate) fn kind_of(kind: definition::Kind) -> Kind {
+    match kind {
+        definition::Kind::Connection => Kind::Connection,
+        definition::Kind::Dataset => Kind::Dataset,
+        definition::Kind::Metric => Kind::Metric,
+        definition::Kind::Goal => Kind::Goal,
+        definition::Kind::Alert => Kind::Alert,
+        definition::Kind::Board => Kind::Board,
+        definition::Kind::Scorecard => Kind::Scorecard,
     }
 }
 
@@ -284,6 +343,14 @@ impl Known for InForce {
 
     fn connector(&self, name: &str) -> bool {
         connectors::find(name).is_some()
+    }
+
+    fn metric(&self, name: &str) -> Option<Metric> {
+        self.metrics.get(name).cloned()
+    }
+
+    fn goal(&self, name: &str) -> Option<Goal> {
+        self.goals.get(name).cloned()
     }
 }
 
@@ -308,6 +375,7 @@ fn changes(bundle: &Bundle, known: &InForce, if_match: Option<i64>) -> Vec<Chang
                     });
                     (Kind::Metric, put_metric(document, metric, dataset))
                 }
+                other => (kind_of(other.kind()), put_watched(document, other)),
             };
             let name = located.definition.name().to_string();
             Change {
@@ -353,6 +421,39 @@ fn put_metric(document: String, metric: &Metric, dataset: Option<&Dataset>) -> P
         evaluation: Some(metric.evaluation_document(dataset).to_string()),
         fetch: metric.fetch(dataset).as_ref().map(identity),
         dataset_name: metric.dataset.as_ref().map(ToString::to_string),
+        ..Put::default()
+    }
+}
+
+/// What the store keeps of a goal, alert, board or scorecard.
+fn put_watched(document: String, definition: &Definition) -> Put {
+    let uses = definition.uses();
+    let watch = |metric: &definition::Name, subject: serde_json::Value| NewWatch {
+        metric: Some(metric.to_string()),
+        subject: subject.to_string(),
+    };
+    let watch = match definition {
+        Definition::Goal(goal) => (!goal.paused).then(|| {
+            let (aim, days) = (goal.aim, (goal.by, goal.per, goal.from));
+            watch(
+                &goal.metric,
+                json!([goal.metric, goal.where_, aim, days, goal.start]),
+            )
+        }),
+        Definition::Alert(alert) => (!alert.paused).then(|| {
+            let about = json!([alert.metric, alert.where_, alert.range, alert.when]);
+            watch(&alert.metric, about)
+        }),
+        Definition::Scorecard(scorecard) => (!scorecard.paused).then(NewWatch::default),
+        _ => None,
+    };
+    Put {
+        document,
+        uses: uses
+            .into_iter()
+            .map(|(kind, name)| (kind_of(kind), name.to_string()))
+            .collect(),
+        watch,
         ..Put::default()
     }
 }
@@ -406,6 +507,15 @@ async fn bind_secrets(
 ) -> Result<Vec<ProblemItem>, Problem> {
     let mut warnings = Vec::new();
     for (place, located) in bundle.definitions.iter().enumerate() {
+        for (number, target) in located.definition.targets().iter().enumerate() {
+            if let Some(said) = secrets::bind_target(gateway, workspace, target).await? {
+                let path = format!("deliver[{number}]");
+                let problem = bundle
+                    .problem_at(place, &path, "definition.secret", said, None)
+                    .warning();
+                warnings.push(ProblemItem::from(&problem));
+            }
+        }
         let Definition::Connection(connection) = &located.definition else {
             continue;
         };

@@ -50,7 +50,7 @@ pub(crate) struct DefinitionList {
 /// A definition with what became of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DefinitionView {
-    /// `connection`, `dataset` or `metric`.
+    /// `connection`, `dataset`, `metric`, `goal`, `alert`, `board` or `scorecard`.
     #[schema(example = "metric")]
     kind: String,
     /// Its name.
@@ -177,6 +177,38 @@ routes_of_kind!(
     "metrics",
     "/api/v1/metrics",
     "/api/v1/metrics/{name}"
+);
+routes_of_kind!(
+    goals,
+    Goal,
+    "goal",
+    "goals",
+    "/api/v1/goals",
+    "/api/v1/goals/{name}"
+);
+routes_of_kind!(
+    alerts,
+    Alert,
+    "alert",
+    "alerts",
+    "/api/v1/alerts",
+    "/api/v1/alerts/{name}"
+);
+routes_of_kind!(
+    boards,
+    Board,
+    "board",
+    "boards",
+    "/api/v1/boards",
+    "/api/v1/boards/{name}"
+);
+routes_of_kind!(
+    scorecards,
+    Scorecard,
+    "scorecard",
+    "scorecards",
+    "/api/v1/scorecards",
+    "/api/v1/scorecards/{name}"
 );
 
 async fn list(
@@ -376,21 +408,31 @@ pub(crate) async fn every_connection(
     workspace: &str,
 ) -> Result<Vec<Connection>, Problem> {
     let mut connections = Vec::new();
+    for stored in every(gateway, workspace, Kind::Connection).await? {
+        connections.push(stored.connection()?);
+    }
+    Ok(connections)
+}
+
+/// Returns every definition of a kind.
+pub(crate) async fn every(
+    gateway: &Gateway,
+    workspace: &str,
+    kind: Kind,
+) -> Result<Vec<Stored>, Problem> {
+    let mut found = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = gateway
             .store()
-            .definitions(workspace, Kind::Connection, after.as_deref(), PAGE, None)
+            .definitions(workspace, kind, after.as_deref(), PAGE, None)
             .await?;
-        let last = page.last().map(|stored| stored.name.clone());
+        after = page.last().map(|stored| stored.name.clone());
         let full = page.len() == PAGE as usize;
-        for stored in page {
-            connections.push(stored.connection()?);
-        }
+        found.extend(page);
         if !full {
-            return Ok(connections);
+            return Ok(found);
         }
-        after = last;
     }
 }
 
@@ -430,13 +472,17 @@ async fn answer(
     let definition = stored.definition()?;
     let created_at = stored.created_at;
     let mut view = view(stored);
-    match definition {
+    match &definition {
         Definition::Connection(connection) => {
-            view.state = Some(standing::of_connection(gateway, workspace, &connection).await?);
+            view.state = Some(standing::of_connection(gateway, workspace, connection).await?);
         }
         Definition::Dataset(dataset) => {
-            view.state = Some(standing::of_dataset(gateway, workspace, &dataset).await?);
+            view.state = Some(standing::of_dataset(gateway, workspace, dataset).await?);
         }
+        Definition::Goal(_) | Definition::Alert(_) | Definition::Scorecard(_) => {
+            view.state = standing::of_watch(gateway, workspace, &definition).await?;
+        }
+        Definition::Board(_) => {}
         Definition::Metric(metric) => {
             let dataset = match &metric.dataset {
                 Some(name) => dataset(gateway, workspace, name.as_str()).await?,
@@ -456,7 +502,7 @@ async fn answer(
                 let schedule = metric.schedule(dataset.as_ref());
                 let now = gateway.context().clock.now();
                 view.state = Some(standing::of_metric(
-                    known, &metric, &schedule, created_at, now,
+                    known, metric, &schedule, created_at, now,
                 ));
             }
         }

@@ -9,7 +9,7 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::definitions::{connections, datasets, metrics};
+use crate::definitions::{alerts, boards, connections, datasets, goals, metrics, scorecards};
 use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::{
@@ -35,6 +35,10 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         datasets::list, datasets::get, datasets::put, datasets::delete,
         metrics::list, metrics::get, metrics::put, metrics::delete,
         series::series, series::value, provenance::provenance,
+        goals::list, goals::get, goals::put, goals::delete,
+        alerts::list, alerts::get, alerts::put, alerts::delete,
+        boards::list, boards::get, boards::put, boards::delete,
+        scorecards::list, scorecards::get, scorecards::put, scorecards::delete,
         sync::sync, sync::backfill, sync::recompute, runs::list, runs::get, runs::pages, pages::body, runs::rejected,
         progress::events, updates::updates, export::openmetrics,
         secrets::list, secrets::put, secrets::delete,

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::auth::{Role, Tokens, authorize};
 use crate::config::Config;
-use crate::definitions::{connections, datasets, metrics};
+use crate::definitions::{alerts, boards, connections, datasets, goals, metrics, scorecards};
 use crate::idempotency::{Idempotency, once};
 use crate::instruments::Instruments;
 use crate::problem::Problem;
@@ -217,6 +217,62 @@ fn routes() -> Vec<Route> {
             "/api/v1/metrics/{name}",
             Some(Editor),
             delete(metrics::delete),
+        ),
+        read("/api/v1/goals", Viewer, get(goals::list)),
+        read("/api/v1/goals/{name}", Viewer, get(goals::get)),
+        route(
+            Method::PUT,
+            "/api/v1/goals/{name}",
+            Some(Editor),
+            put(goals::put),
+        ),
+        route(
+            Method::DELETE,
+            "/api/v1/goals/{name}",
+            Some(Editor),
+            delete(goals::delete),
+        ),
+        read("/api/v1/alerts", Viewer, get(alerts::list)),
+        read("/api/v1/alerts/{name}", Viewer, get(alerts::get)),
+        route(
+            Method::PUT,
+            "/api/v1/alerts/{name}",
+            Some(Editor),
+            put(alerts::put),
+        ),
+        route(
+            Method::DELETE,
+            "/api/v1/alerts/{name}",
+            Some(Editor),
+            delete(alerts::delete),
+        ),
+        read("/api/v1/boards", Viewer, get(boards::list)),
+        read("/api/v1/boards/{name}", Viewer, get(boards::get)),
+        route(
+            Method::PUT,
+            "/api/v1/boards/{name}",
+            Some(Editor),
+            put(boards::put),
+        ),
+        route(
+            Method::DELETE,
+            "/api/v1/boards/{name}",
+            Some(Editor),
+            delete(boards::delete),
+        ),
+        read("/api/v1/scorecards", Viewer, get(scorecards::list)),
+        read("/api/v1/scorecards/{name}", Viewer, get(scorecards::get)),
+        route(
+            Method::PUT,
+            "/api/v1/scorecards/{name}",
+            Some(Editor),
+            put(scorecards::put),
+        ),
+        route(
+            Method::DELETE,
+            "/api/v1/scorecards/{name}",
+            Some(Editor),
+            delete(scorecards::delete),
         ),
         read("/api/v1/metrics/{name}/series", Viewer, get(series::series)),
         read("/api/v1/metrics/{name}/value", Viewer, get(series::value)),

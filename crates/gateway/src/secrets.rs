@@ -2,17 +2,17 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use definition::Connection;
+use definition::{Connection, Target};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use service::Secret;
-use store::SecretInfo;
+use store::{Kind, SecretInfo};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::body::Content;
-use crate::definitions::{every_connection, name_of};
+use crate::definitions::{every, every_connection, name_of};
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ProblemDocument, shown};
 use crate::router::Gateway;
@@ -117,7 +117,14 @@ pub(crate) async fn put(
     let users = users(&gateway, &caller.workspace, &name).await?;
     let origins = match draft.origins {
         Some(origins) => normal_origins(&origins)?,
-        None => origins_of(&users),
+        None => {
+            let mut origins = origins_of(&users);
+            let (_, more) = senders(&gateway, &caller.workspace, &name).await?;
+            origins.extend(more);
+            origins.sort();
+            origins.dedup();
+            origins
+        }
     };
     let version = keep(&gateway, &caller, &name, &draft.value, &origins).await?;
     // A new value is a new try: what waited for a person waits no longer.
@@ -158,14 +165,16 @@ pub(crate) async fn delete(
     parameters.finish()?;
     let name = name_of("secret", &name)?;
     let users = users(&gateway, &caller.workspace, &name).await?;
-    if !users.is_empty() {
-        let names: Vec<&str> = users
-            .iter()
-            .map(|connection| connection.name.as_str())
-            .collect();
+    let mut names: Vec<String> = users
+        .iter()
+        .map(|connection| format!("connection `{}`", connection.name))
+        .collect();
+    let (senders, _) = senders(&gateway, &caller.workspace, &name).await?;
+    names.extend(senders);
+    if !names.is_empty() {
         return Err(
             Problem::new(StatusCode::CONFLICT, "in_use", "the secret is in use").detail(format!(
-                "`{name}` is used by the connection {}; change that first",
+                "`{name}` is used by {}; change that first",
                 names.join(", ")
             )),
         );
@@ -318,22 +327,95 @@ pub(crate) async fn bind(
     let Some(origins) = connection.origins().filter(|_| !wanted.is_empty()) else {
         return Ok(None);
     };
+    let names: Vec<String> = wanted.into_iter().map(|name| name.to_string()).collect();
     let known = gateway.store().secrets(workspace).await?;
+    let unbound = bind_all(gateway, workspace, &known, &names, &origins).await?;
+    Ok(refusal(&unbound, &origins))
+}
+
+/// Ties the secrets of a webhook to its address, and says which are missing or may not go there.
+pub(crate) async fn bind_target(
+    gateway: &Gateway,
+    workspace: &str,
+    target: &Target,
+) -> Result<Option<String>, Problem> {
+    let names: Vec<String> = target
+        .secrets()
+        .into_iter()
+        .map(|name| name.to_string())
+        .collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let origins = target_origins(target);
+    let known = gateway.store().secrets(workspace).await?;
+    let missing: Vec<String> = names
+        .iter()
+        .filter(|name| !known.iter().any(|secret| secret.name == **name))
+        .map(|name| format!("`tidemark secret set {name}`"))
+        .collect();
+    if !missing.is_empty() {
+        return Ok(Some(format!(
+            "set the secret with {}",
+            missing.join(" and ")
+        )));
+    }
+    let unbound = bind_all(gateway, workspace, &known, &names, &origins).await?;
+    Ok(refusal(&unbound, &origins))
+}
+
+/// Ties secrets that were not tied yet; returns those that may not go to all of `origins`.
+async fn bind_all<'a>(
+    gateway: &Gateway,
+    workspace: &str,
+    known: &'a [SecretInfo],
+    names: &[String],
+    origins: &[String],
+) -> Result<Vec<&'a SecretInfo>, Problem> {
     let mut unbound = Vec::new();
-    for name in wanted {
-        let Some(secret) = known.iter().find(|secret| secret.name == name.as_str()) else {
+    for name in names {
+        let Some(secret) = known.iter().find(|secret| secret.name == *name) else {
             continue;
         };
         let bound = origins.iter().all(|origin| secret.origins.contains(origin))
             || gateway
                 .store()
-                .bind_secret_origins(workspace, &secret.name, secret.version, &origins)
+                .bind_secret_origins(workspace, &secret.name, secret.version, origins)
                 .await?;
         if !bound {
             unbound.push(secret);
         }
     }
-    Ok(refusal(&unbound, &origins))
+    Ok(unbound)
+}
+
+fn target_origins(target: &Target) -> Vec<String> {
+    match target {
+        Target::Webhook(webhook) => webhook.origin().into_iter().collect(),
+        Target::Email(_) => Vec::new(),
+    }
+}
+
+/// Returns who sends messages with a secret, as `alert \`name\``, and where to.
+async fn senders(
+    gateway: &Gateway,
+    workspace: &str,
+    secret: &str,
+) -> Result<(Vec<String>, Vec<String>), Problem> {
+    let (mut names, mut origins) = (Vec::new(), Vec::new());
+    for kind in [Kind::Goal, Kind::Alert, Kind::Scorecard] {
+        for stored in every(gateway, workspace, kind).await? {
+            let definition = stored.definition()?;
+            for target in definition.targets() {
+                if target.secrets().iter().any(|name| name.as_str() == secret) {
+                    names.push(format!("{} `{}`", kind.as_str(), stored.name));
+                    origins.extend(target_origins(target));
+                }
+            }
+        }
+    }
+    names.dedup();
+    Ok((names, origins))
 }
 
 /// Says what a connection's secrets lack, without changing anything.

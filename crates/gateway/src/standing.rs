@@ -1,6 +1,6 @@
 //! How a definition stands: what it lacks, when it last succeeded, what it covers.
 
-use definition::{Connection, Dataset, Granularity, Metric, Schedule};
+use definition::{Connection, Dataset, Definition, Granularity, Metric, Schedule};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::budget::{self, BudgetView};
 use crate::definitions::json_or_text;
 use crate::problem::Problem;
 use crate::router::Gateway;
-use crate::{secrets, time};
+use crate::{apply, secrets, time};
 
 /// How a definition stands.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -42,6 +42,18 @@ pub(crate) struct StateView {
     /// Connections: what it may send and has sent, and whether the API asked to be left alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<BudgetView>,
+    /// Goals, alerts: `ok`, `firing`, `reached`, `broken` …; empty before the first judgement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<String>,
+    /// Goals, alerts: since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// Goals, alerts: what was seen then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Value>,
+    /// Goals, alerts, scorecards: when it is looked at again although nothing changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_at: Option<String>,
     /// Datasets: the metrics that read it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     metrics: Vec<String>,
@@ -98,6 +110,32 @@ pub(crate) async fn of_connection(
         budget: budget::of(gateway, workspace, connection).await,
         ..StateView::default()
     })
+}
+
+/// Tells how a goal, alert or scorecard stands; nothing when it rests.
+pub(crate) async fn of_watch(
+    gateway: &Gateway,
+    workspace: &str,
+    definition: &Definition,
+) -> Result<Option<StateView>, Problem> {
+    let (kind, name) = (apply::kind_of(definition.kind()), definition.name());
+    let watch = gateway
+        .store()
+        .watch(workspace, kind, name.as_str())
+        .await?;
+    let mut needs_attention = None;
+    for target in definition.targets() {
+        let said = secrets::bind_target(gateway, workspace, target).await?;
+        needs_attention = needs_attention.or(said);
+    }
+    Ok(watch.map(|watch| StateView {
+        needs_attention,
+        since: watch.since.map(time::text),
+        next_at: watch.next_at.map(time::text),
+        seen: serde_json::from_str(&watch.state).ok(),
+        phase: Some(watch.phase),
+        ..StateView::default()
+    }))
 }
 
 /// Tells how a named dataset stands.

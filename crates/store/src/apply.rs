@@ -31,7 +31,7 @@ impl Store {
 
 async fn apply(tx: &mut Tx, ws: &str, actor: &str, changes: &[Change]) -> Result<Vec<Applied>> {
     let mut bundle = Bundle::read(tx, ws, actor, changes).await?;
-    for kind in [Kind::Connection, Kind::Dataset, Kind::Metric] {
+    for kind in Kind::ALL {
         for (at, change) in changes.iter().enumerate() {
             if let (true, Action::Put(put)) = (change.kind == kind, &change.action) {
                 bundle.put(at, change, put)?;
@@ -42,7 +42,7 @@ async fn apply(tx: &mut Tx, ws: &str, actor: &str, changes: &[Change]) -> Result
         bundle.write_datasets(tx).await?;
     }
     bundle.write_metrics(tx).await?;
-    for kind in [Kind::Metric, Kind::Dataset, Kind::Connection] {
+    for kind in Kind::ALL.into_iter().rev() {
         for (at, change) in changes.iter().enumerate() {
             if change.kind == kind && matches!(change.action, Action::Delete) {
                 bundle.delete(tx, at, change).await?;
@@ -50,6 +50,7 @@ async fn apply(tx: &mut Tx, ws: &str, actor: &str, changes: &[Change]) -> Result
         }
     }
     bundle.write_definitions(tx).await?;
+    bundle.write_uses(tx).await?;
     bundle.retire(tx).await?;
     bundle.check(tx).await?;
     Ok(bundle.answers.into_iter().flatten().collect())

@@ -2,6 +2,7 @@
 
 mod put;
 mod remove;
+mod uses;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -74,6 +75,12 @@ pub(crate) struct Bundle<'a> {
     audit: Vec<Vec<Value>>,
     deleted_connections: Vec<String>,
     has_new_metrics: bool,
+    /// Definitions whose references are written anew.
+    users: Vec<(Kind, String)>,
+    use_rows: Vec<Vec<Value>>,
+    watch_rows: Vec<Vec<Value>>,
+    unwatched: Vec<(Kind, String)>,
+    deleted: BTreeSet<(Kind, String)>,
 }
 
 impl<'a> Bundle<'a> {
@@ -123,8 +130,13 @@ impl<'a> Bundle<'a> {
             audit: Vec::new(),
             deleted_connections: Vec::new(),
             has_new_metrics: false,
+            users: Vec::new(),
+            use_rows: Vec::new(),
+            watch_rows: Vec::new(),
+            unwatched: Vec::new(),
+            deleted: BTreeSet::new(),
         };
-        for kind in [Kind::Connection, Kind::Dataset, Kind::Metric] {
+        for kind in Kind::ALL {
             bundle.read_definitions(tx, kind, changes).await?;
         }
         bundle.read_metrics(tx, changes).await?;
@@ -150,6 +162,9 @@ impl<'a> Bundle<'a> {
         changes: &[Change],
     ) -> Result<()> {
         let names = names(changes, kind);
+        if names.is_empty() {
+            return Ok(());
+        }
         let sql = "SELECT name, document, version, origin FROM definitions \
                    WHERE workspace = $1 AND kind = $2 AND name §in($3)";
         for row in tx

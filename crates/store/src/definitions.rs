@@ -15,26 +15,44 @@ pub enum Kind {
     Dataset,
     /// One metric.
     Metric,
+    /// A number that a metric should come to.
+    Goal,
+    /// A condition that people want to hear of.
+    Alert,
+    /// A page of blocks.
+    Board,
+    /// A digest sent at its times.
+    Scorecard,
 }
 
 impl Kind {
+    /// Every kind, those before that others refer to.
+    pub const ALL: [Self; 7] = [
+        Self::Connection,
+        Self::Dataset,
+        Self::Metric,
+        Self::Goal,
+        Self::Alert,
+        Self::Board,
+        Self::Scorecard,
+    ];
+
     /// The word used in documents, tables and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Dataset => "dataset",
             Self::Metric => "metric",
+            Self::Goal => "goal",
+            Self::Alert => "alert",
+            Self::Board => "board",
+            Self::Scorecard => "scorecard",
         }
     }
 
     /// Reads the word; `None` for any other.
     pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "connection" => Some(Self::Connection),
-            "dataset" => Some(Self::Dataset),
-            "metric" => Some(Self::Metric),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -53,6 +71,10 @@ pub struct Change {
 
 /// What a change does.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are puts, and a bundle has at most thousands"
+)]
 pub enum Action {
     /// Create or replace.
     Put(Put),
@@ -74,6 +96,19 @@ pub struct Put {
     /// Connections: `scheme://host:port` of the base URL, if it is constant. When it changes, the
     /// epoch of every dataset of the connection rises and their runs in flight are superseded.
     pub origin: Option<String>,
+    /// Goals, alerts, boards and scorecards: the definitions they name, which must exist and stay.
+    pub uses: Vec<(Kind, String)>,
+    /// Goals, alerts and scorecards: that they are judged, and of which metric; `None`: they are not.
+    pub watch: Option<NewWatch>,
+}
+
+/// How a definition is to be judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewWatch {
+    /// The metric whose every new version is judged; none for what only goes by time.
+    pub metric: Option<String>,
+    /// What of the definition its state belongs to: when that changes, it begins anew.
+    pub subject: String,
 }
 
 /// What a dataset asks for.

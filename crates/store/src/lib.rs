@@ -7,6 +7,7 @@ mod commit;
 mod database;
 mod datasets;
 mod definitions;
+mod deliveries;
 mod dispatch;
 mod error;
 mod failure;
@@ -28,6 +29,7 @@ mod sweep;
 pub mod testing;
 mod tokens;
 mod value;
+mod watches;
 mod workspaces;
 
 use std::sync::Arc;
@@ -38,7 +40,10 @@ pub use commit::{Commit, CommitMetric, Replaced, SERIES_LIMIT, SERIES_LIMIT_SETT
 pub use datasets::StoredDataset;
 pub use definitions::{
     Action, Applied, ApplyOutcome, Change, FetchIdentity, Kind, METRICS_QUOTA,
-    METRICS_QUOTA_SETTING, Put, REVISIONS_KEPT, Revision, Stored, StoredMetric,
+    METRICS_QUOTA_SETTING, NewWatch, Put, REVISIONS_KEPT, Revision, Stored, StoredMetric,
+};
+pub use deliveries::{
+    DeliveryEnd, DeliveryFilter, DeliveryState, NewDelivery, QUEUED_FOR, StoredDelivery,
 };
 pub use error::{Error, Result};
 pub use outbox::OutboxRow;
@@ -51,8 +56,11 @@ pub use runs::{
     REJECTED_SAMPLES_KEPT, RejectedSample, Run, RunDetail, RunKind, RunState,
 };
 pub use secrets::{SealedSecret, SecretInfo};
-pub use sweep::{AUDIT_KEPT, BATCH, EXPIRED_TOKENS_KEPT, REJECTED_KEPT, RUNS_KEPT, Swept};
+pub use sweep::{
+    AUDIT_KEPT, BATCH, DELIVERIES_KEPT, EXPIRED_TOKENS_KEPT, REJECTED_KEPT, RUNS_KEPT, Swept,
+};
 pub use tokens::{NewToken, Token};
+pub use watches::{DueWatch, Judged, Watch};
 pub use workspaces::{AuditRow, DEFAULT_WORKSPACE, Workspace};
 
 /// A handle on the store; clones share its connections.

@@ -32,6 +32,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0004_run_log.sql"),
         include_str!("../migrations/postgres/0004_run_log.sql"),
     ),
+    (
+        5,
+        "watched",
+        include_str!("../migrations/sqlite/0005_watched.sql"),
+        include_str!("../migrations/postgres/0005_watched.sql"),
+    ),
 ];
 
 /// The advisory lock that one migrating process holds; any number that nobody else uses.

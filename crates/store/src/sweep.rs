@@ -13,6 +13,8 @@ pub const REJECTED_KEPT: i64 = 7 * DAY;
 pub const AUDIT_KEPT: i64 = 400 * DAY;
 /// Expired tokens stay listed for a while, so that people see why something stopped.
 pub const EXPIRED_TOKENS_KEPT: i64 = 30 * DAY;
+/// A month of what was sent to whom, for people who ask.
+pub const DELIVERIES_KEPT: i64 = 30 * DAY;
 /// Rows of one table deleted at a time: milliseconds, so that nobody waits behind a sweep.
 pub const BATCH: u32 = 1_000;
 
@@ -21,6 +23,7 @@ enum Table {
     Rejected,
     Audit,
     Tokens,
+    Deliveries,
 }
 
 /// What one sweep deleted.
@@ -36,6 +39,8 @@ pub struct Swept {
     pub cells: u64,
     /// Tokens that expired long ago.
     pub tokens: u64,
+    /// Messages to people that ended long ago.
+    pub deliveries: u64,
     /// True when a batch was full: sweep again soon.
     pub more: bool,
 }
@@ -67,6 +72,12 @@ impl Store {
                 "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE expires_at < $1 LIMIT $2)",
                 now - EXPIRED_TOKENS_KEPT,
             ),
+            (
+                Table::Deliveries,
+                "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE created_at < $1 \
+                 AND state NOT IN ('waiting', 'queued') ORDER BY created_at LIMIT $2)",
+                now - DELIVERIES_KEPT,
+            ),
         ] {
             let deleted = self
                 .database
@@ -78,6 +89,7 @@ impl Store {
                 Table::Rejected => swept.rejected = deleted,
                 Table::Audit => swept.audit = deleted,
                 Table::Tokens => swept.tokens = deleted,
+                Table::Deliveries => swept.deliveries = deleted,
             }
         }
         self.sweep_doomed(&mut swept).await?;

@@ -92,6 +92,7 @@ impl Store {
             "DELETE FROM metrics WHERE workspace = $1",
             "DELETE FROM datasets WHERE workspace = $1",
             "DELETE FROM definitions WHERE workspace = $1",
+            "DELETE FROM deliveries WHERE workspace = $1",
             "DELETE FROM runs WHERE workspace = $1",
             "DELETE FROM recomputes WHERE workspace = $1",
             "DELETE FROM outbox WHERE workspace = $1",

@@ -249,7 +249,7 @@ pub(crate) struct Apply {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Get {
-    /// connection, dataset or metric (plural is fine)
+    /// connection, dataset, metric, goal, alert, board or scorecard (plural is fine)
     pub(crate) kind: String,
     /// Show only this one
     pub(crate) name: Option<String>,
@@ -259,7 +259,7 @@ pub(crate) struct Get {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Delete {
-    /// connection, dataset or metric
+    /// connection, dataset, metric, goal, alert, board or scorecard
     pub(crate) kind: String,
     /// Which one
     pub(crate) name: String,

@@ -361,7 +361,7 @@ pub(crate) fn dataset(decoder: &mut Decoder, place: &Place<'_>) -> Option<Datase
     })
 }
 
-fn word<T>(
+pub(super) fn word<T>(
     decoder: &mut Decoder,
     fields: &Fields<'_>,
     key: &str,
@@ -378,7 +378,7 @@ fn resolution(word: &str) -> Option<Granularity> {
     Granularity::parse(word).filter(|granularity| *granularity != Granularity::All)
 }
 
-fn tags(decoder: &mut Decoder, place: &Place<'_>) -> Vec<String> {
+pub(super) fn tags(decoder: &mut Decoder, place: &Place<'_>) -> Vec<String> {
     if !matches!(place.node.content, Content::List(_)) {
         decoder.wrong_type(place, "an array of texts");
         return Vec::new();
@@ -429,7 +429,7 @@ pub(crate) fn parent(decoder: &mut Decoder, place: &Place<'_>) -> Option<Parent>
     })
 }
 
-fn schedule(decoder: &mut Decoder, place: &Place<'_>) -> Option<Schedule> {
+pub(super) fn schedule(decoder: &mut Decoder, place: &Place<'_>) -> Option<Schedule> {
     let fields = decoder.object(place, SCHEDULE, "{ every: 1h } or { cron: \"0 3 * * *\" }")?;
     match (fields.get("every"), fields.get("cron")) {
         (Some(every), None) => {
@@ -479,7 +479,7 @@ fn format(decoder: &mut Decoder, place: &Place<'_>) -> Option<Format> {
     })
 }
 
-fn weekday(decoder: &mut Decoder, place: &Place<'_>) -> Option<jiff::civil::Weekday> {
+pub(super) fn weekday(decoder: &mut Decoder, place: &Place<'_>) -> Option<jiff::civil::Weekday> {
     let words: Vec<&str> = WEEKDAYS.iter().map(|(word, _)| *word).collect();
     decoder.word(place, &words, "definition.week_start", |text| {
         WEEKDAYS

@@ -3,8 +3,13 @@
 //! Each noun has a table of its keys; the decoder refuses others, and the JSON Schema and its
 //! descriptions are made from the same table, so the three cannot drift.
 
+mod about;
+mod alert;
 mod auth;
+mod board;
 mod connection;
+mod deliver;
+mod goal;
 mod metric;
 mod pagination;
 mod request;
@@ -19,8 +24,12 @@ use crate::node::{self, Content, Entry, Node};
 use crate::problem::{Problem, is_unsafe_character, nearest, quoted};
 use crate::span::Span;
 
+pub(crate) use alert::{ALERT, CHANGE_CONDITION, CONDITION, QUIET, VALUE_CONDITION, alert};
 pub(crate) use auth::{BASIC, CREDENTIAL, LOGIN, LOGIN_REQUEST, OAUTH2, PUT};
+pub(crate) use board::{BLOCK, BOARD, ENTRY, SCORECARD, board, scorecard};
 pub(crate) use connection::{CONNECTION, RATE_LIMIT, connection};
+pub(crate) use deliver::{EMAIL, WEBHOOK};
+pub(crate) use goal::{GOAL, goal};
 pub(crate) use metric::{
     DATASET, FORMAT, METRIC, PARENT, SCHEDULE, WINDOW, dataset, metric, parent, window,
 };

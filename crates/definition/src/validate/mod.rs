@@ -9,9 +9,12 @@ mod pagination;
 mod parents;
 mod request;
 mod secrets;
+mod used;
 mod variables;
 
 use std::collections::HashMap;
+
+pub(crate) use used::references;
 
 pub use secrets::{is_secret_header, is_secret_parameter};
 
@@ -28,6 +31,10 @@ pub(crate) fn alone(located: &Located) -> Vec<Problem> {
         Definition::Connection(connection) => check_connection(connection, &mut problems),
         Definition::Dataset(dataset) => check_dataset(dataset, &mut problems),
         Definition::Metric(metric) => metric::check(metric, &mut problems),
+        Definition::Goal(goal) => used::check_goal(goal, &mut problems),
+        Definition::Alert(alert) => used::check_targets(&alert.deliver, &mut problems),
+        Definition::Board(_) => {}
+        Definition::Scorecard(scorecard) => used::check_scorecard(scorecard, &mut problems),
     }
     problems
 }
@@ -103,9 +110,50 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
             suggest(problem, name, &names(Kind::Connection))
         })
     };
+    let metric_of = |name: &str| match seen
+        .get(&(Kind::Metric, name))
+        .map(|located| &located.definition)
+    {
+        Some(Definition::Metric(metric)) => Some(metric.clone()),
+        _ => known.metric(name),
+    };
+    let goal_of = |name: &str| match seen
+        .get(&(Kind::Goal, name))
+        .map(|located| &located.definition)
+    {
+        Some(Definition::Goal(goal)) => Some(goal.clone()),
+        _ => known.goal(name),
+    };
     for located in &bundle.definitions {
         let mut found = Vec::new();
         match &located.definition {
+            Definition::Goal(_)
+            | Definition::Alert(_)
+            | Definition::Board(_)
+            | Definition::Scorecard(_) => {
+                for used in used::references(&located.definition) {
+                    let there = match used.kind {
+                        Kind::Goal => goal_of(used.name).is_some(),
+                        _ => metric_of(used.name).is_some(),
+                    };
+                    if there || bundle.may_hide(used.kind) {
+                        continue;
+                    }
+                    let code = match used.kind {
+                        Kind::Goal => "definition.goal_unknown",
+                        _ => "definition.metric_unknown",
+                    };
+                    let message = format!("there is no {} `{}`", used.kind, used.name);
+                    let problem = Problem::new(code, used.path, message);
+                    found.push(suggest(problem, used.name, &names(used.kind)));
+                }
+                if let Definition::Goal(goal) = &located.definition
+                    && let Some(metric) = metric_of(&goal.metric)
+                {
+                    let dataset = metric.dataset.as_ref().and_then(|name| dataset_of(name));
+                    used::check_goal_of(goal, &metric, dataset.as_ref(), &mut found);
+                }
+            }
             Definition::Connection(connection) => {
                 if let Some(connector) = connection
                     .connector

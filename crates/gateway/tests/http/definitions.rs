@@ -532,3 +532,95 @@ async fn a_connection_tells_its_budget() {
     );
     house.close().await;
 }
+
+/// A goal, an alert, a board and a scorecard over the metric of the other tests.
+const USES: &str = "kind: goal\nname: many\nmetric: new_subscribers\nreach: 100\nper: month\n---\n\
+    kind: alert\nname: few\ntitle: Few\nmetric: new_subscribers\nwhen: { value: { below: 5 } }\n\
+    deliver: [{ webhook: { url: \"https://ops.example.com/hook\", sign: { secret: ops_hook } } }]\n---\n\
+    kind: board\nname: growth\nblocks: [{ type: number, metric: new_subscribers }, { type: progress, goal: many }]\n---\n\
+    kind: scorecard\nname: monday\nmetrics: [new_subscribers]\nschedule: { cron: \"0 7 * * MON\" }\ndeliver: [{ email: { to: a@b.c } }]\n";
+
+#[tokio::test]
+async fn goals_alerts_boards_and_scorecards_are_definitions_like_others() {
+    let house = House::open().await;
+    let (status, made) = house
+        .apply(&format!("{CONNECTION}---\n{METRIC}---\n{USES}"))
+        .await;
+    assert_eq!(status, 200, "{made}");
+    let warnings = made["warnings"].to_string();
+    assert!(warnings.contains("tidemark secret set ops_hook"), "{made}");
+    for (kinds, name) in [
+        ("goals", "many"),
+        ("alerts", "few"),
+        ("boards", "growth"),
+        ("scorecards", "monday"),
+    ] {
+        let (status, list) = house.get(&format!("/api/v1/{kinds}")).await;
+        assert_eq!(
+            (status.as_u16(), &list["items"][0]["name"]),
+            (200, &json!(name))
+        );
+        let path = format!("/api/v1/{kinds}/{name}");
+        let (status, one) = house.get(&path).await;
+        assert_eq!(status, 200, "{one}");
+        let put = house.request(Method::PUT, &path).json(&one["definition"]);
+        let (status, again) = read(put.header("If-Match", "\"7\"")).await;
+        assert_eq!(status, 412, "{again}");
+        let mut edited = one["definition"].clone();
+        edited["title"] = json!("Another");
+        let put = house.request(Method::PUT, &path).json(&edited);
+        let (status, edited) = read(put.header("If-Match", one["etag"].as_str().unwrap())).await;
+        assert_eq!(
+            (status.as_u16(), &edited["etag"]),
+            (200, &json!("\"2\"")),
+            "{edited}"
+        );
+    }
+    let (_, alert) = house.get("/api/v1/alerts/few").await;
+    assert_eq!(alert["state"]["phase"], "", "it was not judged yet");
+    // What is named stays, what names it goes first.
+    let (status, refused) =
+        read(house.request(Method::DELETE, "/api/v1/metrics/new_subscribers")).await;
+    assert_eq!(
+        (status.as_u16(), &refused["code"]),
+        (409, &json!("in_use")),
+        "{refused}"
+    );
+    assert!(
+        refused["detail"].as_str().unwrap().contains("alert `few`"),
+        "{refused}"
+    );
+    let (status, refused) = read(house.request(Method::DELETE, "/api/v1/goals/many")).await;
+    assert_eq!(status, 409, "{refused}");
+    for path in [
+        "scorecards/monday",
+        "boards/growth",
+        "goals/many",
+        "alerts/few",
+        "metrics/new_subscribers",
+    ] {
+        let gone = house.request(Method::DELETE, &format!("/api/v1/{path}"));
+        assert_eq!(read(gone).await.0, 204, "{path}");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_goal_of_a_metric_that_is_not_there_is_refused_with_its_place() {
+    let house = House::open().await;
+    let (status, body) = house
+        .apply("kind: goal\nname: g\nmetric: nowhere\nreach: 5\n")
+        .await;
+    assert_eq!(status, 422, "{body}");
+    let problem = &body["problems"][0];
+    assert_eq!(
+        (&problem["code"], &problem["path"], &problem["line"]),
+        (
+            &json!("definition.metric_unknown"),
+            &json!("metric"),
+            &json!(3)
+        ),
+        "{body}"
+    );
+    house.close().await;
+}

@@ -35,6 +35,9 @@ impl Bundle<'_> {
                     Some(dataset),
                 )
             }
+            Kind::Goal | Kind::Alert | Kind::Board | Kind::Scorecard => {
+                (!is_same_document, None, None)
+            }
         };
         let outcome = match (version, is_changed) {
             (0, _) => ApplyOutcome::Created,
@@ -69,6 +72,7 @@ impl Bundle<'_> {
                 None => format!(r#"{{"version":{version}}}"#),
             };
             self.note(word, kind, name, Some(detail));
+            self.put_uses(kind, name, put);
         }
         let name = change.name.clone();
         self.answers[at] = Some(Applied {

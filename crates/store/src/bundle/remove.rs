@@ -10,7 +10,7 @@ use crate::definitions::{
 use crate::error::{Error, Result};
 
 /// How many names an "in use" error lists.
-const NAMES_TOLD: usize = 20;
+pub(super) const NAMES_TOLD: usize = 20;
 
 impl Bundle<'_> {
     pub(crate) async fn delete(&mut self, tx: &mut Tx, at: usize, change: &Change) -> Result<()> {
@@ -29,7 +29,12 @@ impl Bundle<'_> {
             }
             Kind::Dataset => self.delete_dataset(tx, name).await?,
             Kind::Metric => self.delete_metric(tx, name).await?,
+            Kind::Goal | Kind::Alert | Kind::Board | Kind::Scorecard => {
+                self.forget_watch(tx, kind, name).await?;
+                None
+            }
         };
+        self.deleted.insert((kind, name.to_owned()));
         let sql = "DELETE FROM definitions WHERE workspace = $1 AND kind = $2 AND name = $3";
         tx.run(STEP, sql, values![self.ws, kind.as_str(), name])
             .await?;
@@ -116,6 +121,7 @@ impl Bundle<'_> {
 
     /// Refuses what would leave the workspace inconsistent or over its limits.
     pub(crate) async fn check(&self, tx: &mut Tx) -> Result<()> {
+        self.check_uses(tx).await?;
         if !self.deleted_connections.is_empty() {
             let sql = "SELECT d.connection, d.name, m.name FROM datasets d LEFT JOIN metrics m \
                        ON m.workspace = d.workspace AND m.dataset = d.id \

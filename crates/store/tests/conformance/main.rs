@@ -14,6 +14,7 @@ mod model;
 mod points;
 mod seen;
 mod things;
+mod watched;
 
 /// Makes each of the named tests twice, once for each database.
 #[macro_export]

@@ -197,16 +197,19 @@ pub(crate) async fn get(arguments: &Get) -> Done {
             let mut row = ["name", "title"].map(|field| cell(one.get(field))).to_vec();
             row.push(match kind {
                 "connections" => cell(one.pointer("/definition/base_url")),
+                "goals" | "alerts" => cell(one.pointer("/definition/metric")),
+                "boards" | "scorecards" => cell(one.pointer("/definition/range")),
                 _ => cell(one.get("dataset")),
             });
             row.push(cell(one.get("updated_at")));
             row
         })
         .collect();
-    let third = if kind == "connections" {
-        "base_url"
-    } else {
-        "dataset"
+    let third = match kind {
+        "connections" => "base_url",
+        "goals" | "alerts" => "metric",
+        "boards" | "scorecards" => "range",
+        _ => "dataset",
     };
     print_rows(
         client.output,
@@ -282,8 +285,13 @@ fn plural(kind: &str) -> Result<&'static str, Failure> {
         "connection" => Ok("connections"),
         "dataset" => Ok("datasets"),
         "metric" => Ok("metrics"),
+        "goal" => Ok("goals"),
+        "alert" => Ok("alerts"),
+        "board" => Ok("boards"),
+        "scorecard" => Ok("scorecards"),
         _ => Err(Failure::invalid(format!(
-            "there is no kind `{kind}`: it is connection, dataset or metric"
+            "there is no kind `{kind}`: it is connection, dataset, metric, goal, alert, board or \
+             scorecard"
         ))),
     }
 }
