@@ -48,6 +48,7 @@ fn is_last(rest: &str) -> bool {
     let Some((count, unit)) = rest.split_once('_') else {
         return false;
     };
+    let unit = unit.strip_prefix("complete_").unwrap_or(unit);
     let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
     digits
         && count
@@ -78,6 +79,7 @@ mod tests {
             "today",
             "last_7_days",
             "last_1_hour",
+            "last_7_complete_days",
             "this_quarter",
             "last_year",
             "mtd",

@@ -115,16 +115,15 @@ pub(crate) async fn put(
     let name = name_of("secret", &name)?;
     let draft = draft(&content)?;
     let users = users(&gateway, &caller.workspace, &name).await?;
-    let origins = match draft.origins {
-        Some(origins) => normal_origins(&origins)?,
-        None => {
-            let mut origins = origins_of(&users);
-            let (_, more) = senders(&gateway, &caller.workspace, &name).await?;
-            origins.extend(more);
-            origins.sort();
-            origins.dedup();
-            origins
-        }
+    let origins = if let Some(origins) = draft.origins {
+        normal_origins(&origins)?
+    } else {
+        let mut origins = origins_of(&users);
+        let (_, more) = senders(&gateway, &caller.workspace, &name).await?;
+        origins.extend(more);
+        origins.sort();
+        origins.dedup();
+        origins
     };
     let version = keep(&gateway, &caller, &name, &draft.value, &origins).await?;
     // A new value is a new try: what waited for a person waits no longer.

@@ -31,7 +31,14 @@ pub mod answer;
 mod compare;
 mod levels;
 
+// What it is used for.
+mod alert;
+mod goal;
+
 pub use accumulator::State;
+pub use alert::{
+    AlertEvent, AlertState, Judgement, Seen, case_of, change, judge_alert, quiet_until,
+};
 pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, StoredCell, answer};
 pub use compare::{Compare, Comparison, Direction, SeriesComparison};
 pub use coverage::Coverage;
@@ -39,6 +46,7 @@ pub use decimal::{Decimal, DecimalError, MAX_DIGITS, MAX_MAGNITUDE, Sum};
 pub use definition::Interval;
 pub use encoding::DecodeError;
 pub use fold::{Folded, MAX_SERIES, Order, deduplicate, fold, fold_within};
+pub use goal::{GoalPhase, GoalRange, GoalSeen, Progress, goal_line, goal_range, progress};
 pub use query::{Fill, MAX_MOVING_STEPS, MAX_POINTS, Query, QueryError, Running};
 pub use restate::{Ended, Restatement, RunFacts, restate};
 pub use row::{Dimensions, Pairs, Row, RowValue};

@@ -179,6 +179,25 @@ pub fn resolve(
     })
 }
 
+/// Returns the first instant after `now` at which a name stands for another range; nothing for `all_time`.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn next_change(
+    name: &str,
+    now: Timestamp,
+    zone: &TimeZone,
+    week_start: Weekday,
+) -> Result<Option<Timestamp>, RangeError> {
+    Ok(match read(name)? {
+        Named::Buckets { unit, .. } | Named::ToDate(unit) => {
+            let open = unit.start_of(now, zone, week_start);
+            Some(unit.next(open, zone, week_start))
+        }
+        Named::AllTime => None,
+    })
+}
+
 /// Returns the range to compare `range` with: the one just before it, of the same kind.
 ///
 /// Named ranges move by their own units: `last_month` to the month before it whatever its length, `mtd` to
