@@ -38,6 +38,22 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".tidemark.v1.Change.previous",
             "#[serde(serialize_with = \"crate::json::plain_number\")]",
         )
+        .field_attribute(
+            ".tidemark.v1.Alert.value",
+            "#[serde(serialize_with = \"crate::json::plain_number\")]",
+        )
+        .field_attribute(
+            ".tidemark.v1.Alert.previous",
+            "#[serde(serialize_with = \"crate::json::plain_number\")]",
+        )
+        .field_attribute(
+            ".tidemark.v1.Alert.change",
+            "#[serde(serialize_with = \"crate::json::plain_number\")]",
+        )
+        .field_attribute(
+            ".tidemark.v1.Alert.threshold",
+            "#[serde(serialize_with = \"crate::json::plain_number\")]",
+        )
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -127,8 +127,27 @@ impl Bus {
 
     /// Orders a message to people. Returns its sequence.
     pub async fn publish_delivery(&self, delivery: &wire::Delivery) -> Result<u64, Error> {
-        let id = format!("{}.{}", delivery.channel, delivery.id);
+        let id = format!(
+            "{}.{}.{}",
+            delivery.workspace, delivery.id, delivery.attempt
+        );
         Ok(self.publish_message(delivery, &id, &[]).await?.sequence)
+    }
+
+    /// Says what became of a try at a message to people. Returns its sequence.
+    pub async fn publish_delivered(&self, delivered: &wire::Delivered) -> Result<u64, Error> {
+        let id = format!(
+            "{}.{}.{}.{}",
+            delivered.workspace, delivered.id, delivered.attempt, delivered.outcome
+        );
+        Ok(self.publish_message(delivered, &id, &[]).await?.sequence)
+    }
+
+    /// Announces an alert or goal, with CloudEvents headers. Returns its sequence.
+    pub async fn publish_alert(&self, alert: &wire::Alert) -> Result<u64, Error> {
+        let id = format!("{}.{}", alert.workspace, alert.id);
+        let headers = alert.event_headers();
+        Ok(self.publish_message(alert, &id, &headers).await?.sequence)
     }
 
     /// Tells how far a run has come; nobody depends on hearing it, so nothing is awaited.

@@ -9,6 +9,7 @@ mod generated {
 mod json;
 mod vocabulary;
 
+pub mod alert;
 pub mod budget;
 pub mod connection;
 pub mod credential;
@@ -26,11 +27,12 @@ pub mod subject;
 pub mod sync_request;
 pub mod update;
 
+pub use alert::Alert;
 pub use budget::Budget;
 pub use connection::{ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, TestStep};
 pub use credential::{SecretKept, SecretReplaced, SecretsRead, SecretsWanted};
 pub use dead_letter::DeadLetter;
-pub use delivery::Delivery;
+pub use delivery::{Delivered, Delivery};
 pub use json::Json;
 pub use message::{Malformed, Message};
 pub use page::{PageEntry, PageHeaders};

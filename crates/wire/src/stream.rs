@@ -32,6 +32,10 @@ pub enum Stream {
     Update,
     /// Messages to people.
     Delivery,
+    /// What became of messages to people.
+    Delivered,
+    /// Alerts and goals.
+    Alert,
     /// Dead letters.
     Dead,
 }
@@ -81,12 +85,14 @@ pub struct StreamSpec {
 
 impl Stream {
     /// Every stream.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Sync,
         Self::Page,
         Self::Run,
         Self::Update,
         Self::Delivery,
+        Self::Delivered,
+        Self::Alert,
         Self::Dead,
     ];
 
@@ -98,6 +104,8 @@ impl Stream {
             Self::Run => "TIDEMARK_RUN",
             Self::Update => "TIDEMARK_UPDATE",
             Self::Delivery => "TIDEMARK_DELIVERY",
+            Self::Delivered => "TIDEMARK_DELIVERED",
+            Self::Alert => "TIDEMARK_ALERT",
             Self::Dead => "TIDEMARK_DEAD",
         }
     }
@@ -139,6 +147,20 @@ impl Stream {
                 discard: Discard::New,
                 ..limits("messages to people", filter::deliveries(), 256 * MIB, DAY)
             },
+            // The ledger hands a message over again that nothing is heard of.
+            Self::Delivered => StreamSpec {
+                retention: Retention::WorkQueue,
+                ..limits(
+                    "what became of messages to people",
+                    filter::delivered(),
+                    64 * MIB,
+                    DAY,
+                )
+            },
+            Self::Alert => StreamSpec {
+                subjects: vec![filter::alerts(), filter::goals()],
+                ..limits("alerts and goals", filter::alerts(), 64 * MIB, 30 * DAY)
+            },
             Self::Dead => limits("messages given up on", filter::dead(), 512 * MIB, 30 * DAY),
         }
     }
@@ -153,6 +175,8 @@ pub enum Consumer {
     Evaluator,
     /// Takes messages to people.
     Delivery,
+    /// Takes what became of messages to people, so that the ledger learns of it.
+    Delivered,
     /// Takes dead letters, so that the ledger learns of them.
     DeadLetters,
 }
@@ -188,10 +212,11 @@ pub struct ConsumerSpec {
 
 impl Consumer {
     /// Every consumer.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Fetcher,
         Self::Evaluator,
         Self::Delivery,
+        Self::Delivered,
         Self::DeadLetters,
     ];
 
@@ -201,6 +226,7 @@ impl Consumer {
             Self::Fetcher => "fetcher",
             Self::Evaluator => "evaluator",
             Self::Delivery => "delivery",
+            Self::Delivered => "delivered",
             Self::DeadLetters => "dead_letters",
         }
     }
@@ -211,6 +237,7 @@ impl Consumer {
             Self::Fetcher => Stream::Sync,
             Self::Evaluator => Stream::Run,
             Self::Delivery => Stream::Delivery,
+            Self::Delivered => Stream::Delivered,
             Self::DeadLetters => Stream::Dead,
         }
     }
@@ -222,11 +249,11 @@ impl Consumer {
             // and a retry's pause.
             Self::Fetcher => 120,
             // The bus says a word meanwhile, so this is only how soon the work of a dead replica is taken over.
-            Self::Evaluator | Self::Delivery | Self::DeadLetters => 30,
+            Self::Evaluator | Self::Delivery | Self::Delivered | Self::DeadLetters => 30,
         });
         let kept_by = match self {
             Self::Fetcher => KeptBy::Handler,
-            Self::Evaluator | Self::Delivery | Self::DeadLetters => KeptBy::Bus,
+            Self::Evaluator | Self::Delivery | Self::Delivered | Self::DeadLetters => KeptBy::Bus,
         };
         let (name, stream) = (self.name(), self.stream());
         ConsumerSpec {

@@ -74,6 +74,21 @@ pub fn deliver(workspace: &str, channel: &str) -> Result<Subject, InvalidToken> 
     build(&[workspace, "deliver", channel])
 }
 
+/// Where is said what became of messages to people: `tidemark.v1.{workspace}.delivered.{channel}`.
+pub fn delivered(workspace: &str, channel: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "delivered", channel])
+}
+
+/// Where alerts are announced: `tidemark.v1.{workspace}.alert.{name}`.
+pub fn alert(workspace: &str, name: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "alert", name])
+}
+
+/// Where goals are announced: `tidemark.v1.{workspace}.goal.{name}`.
+pub fn goal(workspace: &str, name: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "goal", name])
+}
+
 /// Where dead letters go: `tidemark.v1.{workspace}.dead.{dataset}`.
 pub fn dead(workspace: &str, dataset: &str) -> Result<Subject, InvalidToken> {
     build(&[workspace, "dead", dataset])
@@ -155,6 +170,21 @@ pub mod filter {
     /// Every message to people.
     pub fn deliveries() -> Filter {
         every("deliver.*")
+    }
+
+    /// Every word on what became of a message to people.
+    pub fn delivered() -> Filter {
+        every("delivered.*")
+    }
+
+    /// Every alert.
+    pub fn alerts() -> Filter {
+        every("alert.*")
+    }
+
+    /// Every goal.
+    pub fn goals() -> Filter {
+        every("goal.*")
     }
 
     /// Every dead letter.
@@ -332,6 +362,10 @@ mod tests {
         assert_eq!(
             text(deliver("default", "ops")),
             "tidemark.v1.default.deliver.ops"
+        );
+        assert_eq!(
+            text(alert("default", "signups_low")),
+            "tidemark.v1.default.alert.signups_low"
         );
         assert_eq!(text(dead("default", "d_1")), "tidemark.v1.default.dead.d_1");
         assert_eq!(text(wake("default", "d_1")), "tidemark.v1.default.wake.d_1");

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use wire::message::{self, MALFORMED, TENANT_MISMATCH};
 use wire::{
-    ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, DeadLetter, Delivery, Message,
-    MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch, PreviewFetched, Progress,
-    RowsFound, RowsWanted, RunManifest, SecretKept, SecretReplaced, SecretsRead, SecretsWanted,
-    SyncRequest, Wake,
+    Alert, ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, DeadLetter, Delivered,
+    Delivery, Message, MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch,
+    PreviewFetched, Progress, RowsFound, RowsWanted, RunManifest, SecretKept, SecretReplaced,
+    SecretsRead, SecretsWanted, SyncRequest, Wake,
 };
 
 fn examples() -> Vec<(String, Vec<u8>)> {
@@ -56,6 +56,8 @@ fn through_by_name(name: &str, bytes: &[u8]) -> Value {
         _ if name.starts_with("dead_letter") => through::<DeadLetter>,
         _ if name.starts_with("wake") => through::<Wake>,
         _ if name.starts_with("delivery") => through::<Delivery>,
+        _ if name.starts_with("delivered") => through::<Delivered>,
+        _ if name.starts_with("alert") => through::<Alert>,
         _ if name.starts_with("preview_fetched") => through::<PreviewFetched>,
         _ if name.starts_with("preview_fetch") => through::<PreviewFetch>,
         _ if name.starts_with("preview_evaluated") => through::<PreviewEvaluated>,
@@ -123,6 +125,8 @@ fn every_message_has_an_example() {
         "dead_letter",
         "wake",
         "delivery",
+        "delivered",
+        "alert",
         "preview_fetch",
         "preview_fetched",
         "preview_evaluate",
