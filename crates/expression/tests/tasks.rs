@@ -15,7 +15,7 @@ fn parsed(text: &str) -> (Metric, Option<Dataset>) {
         match located.definition {
             Definition::Metric(found) => metric = Some(found),
             Definition::Dataset(found) => dataset = Some(found),
-            Definition::Connection(_) => {}
+            _ => {}
         }
     }
     (metric.unwrap(), dataset)
