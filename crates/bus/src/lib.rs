@@ -17,6 +17,7 @@ mod publish;
 mod publish_pages;
 mod run_pages;
 mod runs;
+mod take_over;
 mod trace_context;
 mod updates;
 

@@ -291,7 +291,7 @@ fn bucket_config(bucket: &BucketSpec, wanted: &Provision) -> Config {
     }
 }
 
-fn consumer_config(consumer: Consumer, wanted: &Provision) -> pull::Config {
+pub(crate) fn consumer_config(consumer: Consumer, wanted: &Provision) -> pull::Config {
     let spec = consumer.spec();
     pull::Config {
         durable_name: Some(spec.name.to_owned()),
@@ -404,7 +404,7 @@ async fn ensure_consumer(live: &Live, consumer: Consumer, wanted: &Provision) ->
     Ok(())
 }
 
-fn failed(
+pub(crate) fn failed(
     name: &str,
     step: &'static str,
     cause: impl std::error::Error + Send + Sync + 'static,

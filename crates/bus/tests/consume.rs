@@ -567,3 +567,46 @@ async fn the_bus_keeps_a_long_evaluation_in_hand() {
     task.await.unwrap();
     assert_eq!(deliveries.load(Ordering::Acquire), 1);
 }
+
+#[tokio::test]
+async fn what_a_gone_process_had_in_hand_is_taken_over_at_once() {
+    let server = TestServer::start().await;
+    let bus = server.provisioned().await;
+    bus.publish_sync(&request("r_1", 1)).await.unwrap();
+    let seen: Seen = Arc::default();
+    // It never says a word and is gone.
+    let gone = {
+        let seen = seen.clone();
+        consume(&bus, move |delivery| {
+            *seen
+                .lock()
+                .unwrap()
+                .entry(delivery.message.run)
+                .or_default() += 1;
+            std::future::pending()
+        })
+    };
+    until("it is in hand", || async { count(&seen, "r_1") == 1 }).await;
+    gone.task.abort();
+    let _ = gone.task.await;
+
+    let deliveries = Arc::new(Mutex::new(Vec::new()));
+    bus.take_over().await.unwrap();
+    let running = {
+        let deliveries = deliveries.clone();
+        consume(&bus, move |delivery| {
+            deliveries.lock().unwrap().push(delivery.deliveries);
+            std::future::ready(Outcome::Done)
+        })
+    };
+    // Two minutes is what it would take by itself; the deadline of `until` is far below.
+    until("it is delivered again", || async {
+        !deliveries.lock().unwrap().is_empty()
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(*deliveries.lock().unwrap(), [2], "counted on, and once");
+    bus.check()
+        .await
+        .expect("the consumer's time is what it was");
+}

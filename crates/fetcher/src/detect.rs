@@ -8,6 +8,7 @@ mod fields;
 mod links;
 mod numbers;
 mod outline;
+mod reach;
 mod stated;
 mod unread;
 
@@ -18,6 +19,7 @@ use url::Url;
 
 use fields::Fields;
 pub use outline::outline;
+pub use reach::stated_pages;
 pub use unread::{Unread, unread};
 
 /// More ways than this help nobody choose.

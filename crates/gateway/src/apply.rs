@@ -194,9 +194,7 @@ pub(crate) fn refusal(error: store::Error, if_match: Option<i64>) -> Problem {
             let detail = match current {
                 0 => format!("the {kind} `{name}` does not exist any more"),
                 _ if if_match == Some(0) => format!("the {kind} `{name}` exists already"),
-                _ => format!(
-                    "the {kind} `{name}` has changed: its ETag is \"{current}\" now; read it again"
-                ),
+                _ => format!("the {kind} `{name}` has just changed; read it again"),
             };
             Problem::new(
                 StatusCode::PRECONDITION_FAILED,
@@ -219,7 +217,7 @@ fn view(applied: Applied) -> AppliedView {
             ApplyOutcome::Unchanged => "unchanged",
             ApplyOutcome::Deleted => "deleted",
         },
-        etag: etag(applied.version),
+        etag: etag(applied.version, applied.created_at),
         revision: applied.revision,
         dataset: applied.dataset,
     }

@@ -331,7 +331,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Returns the version that the caller insists on, if any.
+/// Returns the version that the caller insists on, if any: 0 where there must be none.
 async fn precondition(
     gateway: &Gateway,
     caller: &Caller,
@@ -348,39 +348,35 @@ async fn precondition(
     let Some(value) = headers.get(IF_MATCH) else {
         return Ok(None);
     };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        let stored = gateway
-            .store()
-            .definition(&caller.workspace, kind, name)
-            .await?;
-        return match stored {
-            Some(stored) => Ok(Some(stored.version)),
-            None => Err(Problem::new(
-                StatusCode::PRECONDITION_FAILED,
-                "precondition.failed",
-                "it does not exist",
-            )),
-        };
+    let store = gateway.store();
+    let stored = store.definition(&caller.workspace, kind, name).await?;
+    let refused = |detail: String| {
+        let title = "it is not as you saw it";
+        let status = StatusCode::PRECONDITION_FAILED;
+        Problem::new(status, "precondition.failed", title).detail(detail)
+    };
+    let kind = kind.as_str();
+    let Some(stored) = stored else {
+        return Err(refused(format!(
+            "the {kind} `{}` does not exist",
+            shown(name)
+        )));
+    };
+    let tag = etag(stored.version, stored.created_at);
+    let text = value.to_str().unwrap_or_default();
+    if is_among(&tag, text) {
+        return Ok(Some(stored.version));
     }
-    let number = text
-        .strip_prefix("W/")
-        .unwrap_or(text)
-        .trim_matches('"')
-        .parse::<i64>();
-    match number {
-        Ok(version @ 1..) => Ok(Some(version)),
-        // Not one of ours: it cannot be what is stored.
-        _ => Err(Problem::new(
-            StatusCode::PRECONDITION_FAILED,
-            "precondition.failed",
-            "the ETag does not match",
-        )
-        .detail(format!(
-            "`{}` is not an ETag of this gateway; read the definition again",
-            shown(text)
-        ))),
-    }
+    Err(refused(format!(
+        "`{}` is not the ETag of the {kind} `{name}`, which is {tag} now; read it again",
+        shown(text)
+    )))
+}
+
+/// Whether an entity tag is one of an `If-Match` (RFC 9110, section 13.1.1). A proxy may have made it a weak one.
+fn is_among(tag: &str, if_match: &str) -> bool {
+    let mut named = if_match.split(',').map(str::trim);
+    named.any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
 /// Returns a name from an address, or says that nothing can be called so.
@@ -445,7 +441,7 @@ fn view(stored: Stored) -> DefinitionView {
             .and_then(Value::as_str)
             .map(str::to_owned),
         name: stored.name,
-        etag: etag(stored.version),
+        etag: etag(stored.version, stored.created_at),
         created_at: time::text(stored.created_at),
         updated_at: time::text(stored.updated_at),
         definition,
@@ -457,9 +453,10 @@ fn view(stored: Stored) -> DefinitionView {
     }
 }
 
-/// Returns a definition's version as an entity tag.
-pub(crate) fn etag(version: i64) -> String {
-    format!("\"{version}\"")
+/// Returns the entity tag of a version. The moment of making is part of it: a definition that is made again after it
+/// was deleted counts its versions anew.
+pub(crate) fn etag(version: i64, created_at: i64) -> String {
+    format!("\"{version}-{created_at:x}\"")
 }
 
 async fn answer(
@@ -468,7 +465,7 @@ async fn answer(
     stored: Stored,
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let tag = etag(stored.version);
+    let tag = etag(stored.version, stored.created_at);
     let definition = stored.definition()?;
     let created_at = stored.created_at;
     let mut view = view(stored);

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use definition::{Connection, Target};
+use definition::{Connection, Name, Target};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,25 @@ pub(crate) struct SecretKept {
     origins: Vec<String>,
 }
 
+/// A name that a secret may be given.
+fn new_name(name: &str) -> Result<String, Problem> {
+    let error = match Name::parse(name) {
+        Ok(name) => return Ok(name.as_str().to_owned()),
+        Err(error) => error,
+    };
+    let better = Name::suggest(name).map(|better| format!("; `{}` would do", better.as_str()));
+    Err(Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "secret.name_invalid",
+        "no secret can be called so",
+    )
+    .detail(format!(
+        "`{}`: {error}{}",
+        shown(name),
+        better.unwrap_or_default()
+    )))
+}
+
 /// Lists secrets by name, without values.
 #[utoipa::path(get, path = "/api/v1/secrets", operation_id = "list_secrets", tag = "secrets",
     responses((status = 200, body = SecretList), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -112,7 +131,7 @@ pub(crate) async fn put(
     content: Content,
 ) -> Result<Json<SecretKept>, Problem> {
     parameters.finish()?;
-    let name = name_of("secret", &name)?;
+    let name = new_name(&name)?;
     let draft = draft(&content)?;
     let users = users(&gateway, &caller.workspace, &name).await?;
     let origins = if let Some(origins) = draft.origins {

@@ -22,6 +22,7 @@ pub(crate) struct Before {
     document: String,
     version: i64,
     origin: Option<String>,
+    created_at: i64,
 }
 
 /// A metric as it is, or becomes.
@@ -165,7 +166,7 @@ impl<'a> Bundle<'a> {
         if names.is_empty() {
             return Ok(());
         }
-        let sql = "SELECT name, document, version, origin FROM definitions \
+        let sql = "SELECT name, document, version, origin, created_at FROM definitions \
                    WHERE workspace = $1 AND kind = $2 AND name §in($3)";
         for row in tx
             .rows(STEP, sql, values![self.ws, kind.as_str(), names])
@@ -175,6 +176,7 @@ impl<'a> Bundle<'a> {
                 document: row.text(1)?,
                 version: row.int(2)?,
                 origin: row.text_or_null(3)?,
+                created_at: row.int(4)?,
             };
             self.before.insert((kind, row.text(0)?), before);
         }
@@ -259,6 +261,13 @@ impl<'a> Bundle<'a> {
         self.before
             .get(&(kind, name.to_owned()))
             .map_or(0, |before| before.version)
+    }
+
+    /// When a definition was first applied: now, if it was not yet.
+    pub(crate) fn created_at(&self, kind: Kind, name: &str) -> i64 {
+        self.before
+            .get(&(kind, name.to_owned()))
+            .map_or(self.now, |before| before.created_at)
     }
 
     pub(crate) fn note(&mut self, action: &str, kind: Kind, name: &str, detail: Option<String>) {

@@ -144,8 +144,10 @@ pub struct Applied {
     pub name: String,
     /// What became of it.
     pub outcome: ApplyOutcome,
-    /// Its version (the `ETag`).
+    /// Its version; one that is made again after it was deleted begins anew.
     pub version: i64,
+    /// When it was first applied.
+    pub created_at: i64,
     /// Metrics: the revision in force.
     pub revision: Option<i64>,
     /// Metrics and datasets: the id of the dataset.
@@ -161,7 +163,7 @@ pub struct Stored {
     pub name: String,
     /// The canonical document.
     pub document: String,
-    /// The version (the `ETag`).
+    /// The version; one that is made again after it was deleted begins anew.
     pub version: i64,
     /// When it was first applied.
     pub created_at: i64,

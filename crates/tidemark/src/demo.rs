@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let sample = Server::start(config)
         .await
         .map_err(|error| Failure::failed(format!("the sample API cannot start: {error}")))?;
-    println!(
+    say!(
         "sample API  {}  (10,000 subscribers and their purchases)",
         sample.url()
     );
@@ -75,16 +75,16 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
         process: logs,
     };
     let running = Standalone::start(&standalone, shutdown.clone()).await?;
-    println!("nats: {}", running.nats_url);
-    println!("ready: {}", running.url);
+    say!("nats: {}", running.nats_url);
+    say!("ready: {}", running.url);
     let outcome = tokio::select! {
         outcome = show(&running, &sample, &secret) => outcome,
         () = shutdown.requested() => Ok(()),
     };
     if outcome.is_ok() && !arguments.once && !shutdown.is_requested() {
         shutdown.requested().await;
-        println!();
-        println!("stopping");
+        say!();
+        say!("stopping");
     }
     running.stop().await;
     sample.shutdown().await;
@@ -113,8 +113,8 @@ async fn show(running: &Standalone, sample: &Server, secret: &str) -> Result<(),
     client
         .post_text("/apply", &query, "application/yaml", text)
         .await?;
-    println!();
-    println!("first syncs:");
+    say!();
+    say!("first syncs:");
     for (metric, ..) in METRICS {
         let accepted = client
             .post(&format!("/metrics/{metric}/sync"), &json!({}))
@@ -127,18 +127,18 @@ async fn show(running: &Standalone, sample: &Server, secret: &str) -> Result<(),
             )));
         }
         let field = |name: &str| cell(done.get(name));
-        println!(
+        say!(
             "  {metric:22} {:>4} pages  {:>6} rows  {}",
             field("pages"),
             field("rows"),
             field("ended")
         );
     }
-    println!();
+    say!();
     print_values(&client).await?;
-    println!();
+    say!();
     print_chart(&client).await?;
-    println!();
+    say!();
     print_next_steps(running, sample, secret);
     Ok(())
 }
@@ -163,7 +163,7 @@ async fn print_values(client: &Client) -> Result<(), Failure> {
             ]);
         }
     }
-    println!("{}", table(&["metric", "series", "range", "value"], &rows));
+    say!("{}", table(&["metric", "series", "range", "value"], &rows));
     Ok(())
 }
 
@@ -189,32 +189,33 @@ async fn print_chart(client: &Client) -> Result<(), Failure> {
             )
         })
         .collect();
-    println!("New subscribers, by day:");
+    say!("New subscribers, by day:");
     for line in chart::bars(&points) {
-        println!("  {line}");
+        say!("  {line}");
     }
     Ok(())
 }
 
 fn print_next_steps(running: &Standalone, sample: &Server, secret: &str) {
-    println!(
+    say!(
         "HTTP API    {}  (routes at {}/docs)",
-        running.url, running.url
+        running.url,
+        running.url
     );
-    println!("token       {}", running.token);
-    println!("NATS        {}", running.nats_url);
-    println!();
-    println!("hear updates with any NATS client:");
-    println!(
+    say!("token       {}", running.token);
+    say!("NATS        {}", running.nats_url);
+    say!();
+    say!("hear updates with any NATS client:");
+    say!(
         "  nats --server {} subscribe 'tidemark.v1.default.update.>'",
         running.nats_url
     );
-    println!("ask, follow, or draft a metric of your own:");
-    println!("  tidemark query new_subscribers --range last_7_days --group-by state");
-    println!("  tidemark watch");
-    println!(
+    say!("ask, follow, or draft a metric of your own:");
+    say!("  tidemark query new_subscribers --range last_7_days --group-by state");
+    say!("  tidemark watch");
+    say!(
         "  tidemark try '{}/v3/subscribers?api_secret={secret}'",
         sample.url()
     );
-    println!();
+    say!();
 }

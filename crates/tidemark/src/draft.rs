@@ -111,9 +111,54 @@ mod tests {
             "key: id",
             "secret: api_secret",
             "sort: \"asc\"",
+            "name: api_example_com",
         ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_draft_reads_all_that_the_api_states() {
+        let body = |pages: u32| serde_json::json!({ "items": [{ "n": 1 }], "page": 1, "total_pages": pages });
+        let draft = |pages| drafted("https://a.example.com/items", &[], &body(pages), None);
+        assert!(!draft(100).contains("max_pages"));
+        for (pages, cap) in [(200, 400), (9_000, 10_000), (50_000, 10_000)] {
+            let text = draft(pages);
+            check(&text);
+            assert!(
+                text.contains(&format!("max_pages: {cap}  # the API states {pages} pages")),
+                "{text}"
+            );
+        }
+        assert!(draft(50_000).contains("window of dates"));
+    }
+
+    #[test]
+    fn two_addresses_in_numbers_get_two_names_and_no_credential_is_dropped_silently() {
+        let name = |address: &str| {
+            let text = drafted(address, &[], &serde_json::json!({ "n": 1 }), None);
+            check(&text);
+            text.lines()
+                .find(|line| line.starts_with("name: "))
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(name("http://127.0.0.1:3911/x"), "name: local_3911");
+        assert_eq!(name("http://[::1]:3912/x"), "name: local_3912");
+        assert_eq!(name("http://localhost:3913/x"), "name: local_3913");
+        assert_eq!(name("http://10.1.2.3/x"), "name: api_10_1_2_3");
+        let headers = vec![("Authorization".to_owned(), "Bearer hush".to_owned())];
+        let text = drafted(
+            "https://a.example.com/items?api_key=hush",
+            &headers,
+            &serde_json::json!({ "n": 1 }),
+            None,
+        );
+        check(&text);
+        assert!(
+            text.contains("# `api_key` of the address is left out") && !text.contains("hush"),
+            "{text}"
+        );
     }
 
     #[test]

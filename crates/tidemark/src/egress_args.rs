@@ -9,6 +9,8 @@ use clap::Args;
 use fetcher::egress::{Allow, AllowList, Cidr, GuardConfig};
 use fetcher::http::{Proxy, client_config};
 
+use crate::failure::Failure;
+
 /// Where fetching may go, and by which way.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct EgressArgs {
@@ -53,6 +55,17 @@ pub(crate) struct EgressArgs {
 }
 
 impl EgressArgs {
+    /// Finds what is wrong with the flags before anything starts: exit code 2, as for every wrong usage.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let checked = self
+            .guard()
+            .and_then(|_| self.proxy())
+            .and_then(|_| self.authorities());
+        checked
+            .map(|_| ())
+            .map_err(|error| Failure::invalid(format!("{error:#}")))
+    }
+
     /// Returns the guard's settings.
     pub(crate) fn guard(&self) -> anyhow::Result<GuardConfig> {
         Ok(GuardConfig {

@@ -1,6 +1,24 @@
 //! Tables for people, JSON for programs, CSV for spreadsheets.
 
+use std::fmt;
+use std::io::{ErrorKind, Write as _};
+
 use serde_json::Value;
+
+/// Prints to stdout; the `say!` of a whole line does it by this.
+///
+/// A reader that has gone wants no more: the program ends, and that is no failure. Any other trouble with stdout is
+/// one, and is told on stderr.
+pub(crate) fn say(text: fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_fmt(text).and_then(|()| stdout.flush()) {
+        let gone = error.kind() == ErrorKind::BrokenPipe;
+        if !gone {
+            eprintln!("error: stdout cannot be written: {error}");
+        }
+        std::process::exit(i32::from(!gone));
+    }
+}
 
 /// Prints a header and rows as a table without lines.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
@@ -46,6 +64,11 @@ fn csv_cell(text: &str) -> String {
     } else {
         text.to_owned()
     }
+}
+
+/// Prints JSON on one line, for what reads line by line.
+pub(crate) fn line(value: &Value) -> String {
+    value.to_string()
 }
 
 /// Prints JSON over several lines.

@@ -43,11 +43,28 @@ pub(crate) async fn connect(url: &str, name: &str) -> anyhow::Result<Bus> {
         .context("NATS cannot be used")
 }
 
-async fn open_store(arguments: &cli::Service) -> anyhow::Result<Store> {
-    let url = arguments
-        .store
-        .as_deref()
-        .context("this service needs a store: --store sqlite:PATH or --store postgres://…")?;
+/// Returns the address of the store that a service was given.
+fn store_url(arguments: &cli::Service) -> Result<&str, Failure> {
+    let url = arguments.store.as_deref().ok_or_else(|| {
+        Failure::invalid("this service needs a store: --store sqlite:PATH or --store postgres://…")
+    })?;
+    check_store(url)?;
+    Ok(url)
+}
+
+/// Refuses an address that no store has.
+pub(crate) fn check_store(url: &str) -> Result<(), Failure> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(()),
+        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => Ok(()),
+        // What was given is not repeated: an address may hold a password.
+        _ => Err(Failure::invalid(
+            "--store: is no address of a store (write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE)",
+        )),
+    }
+}
+
+async fn open_store(url: &str) -> anyhow::Result<Store> {
     Store::open(url).await.context("the store cannot be opened")
 }
 
@@ -60,9 +77,10 @@ fn settings(arguments: &cli::Service) -> Settings {
 
 /// Runs the scheduler.
 pub(crate) async fn scheduler(arguments: cli::Service) -> Result<(), Failure> {
+    let store_url = store_url(&arguments)?;
     let _telemetry = telemetry("scheduler", &arguments.process)?;
     let context = Context::new("scheduler", Shutdown::on_signals()?);
-    let store = open_store(&arguments).await?;
+    let store = open_store(store_url).await?;
     let bus = connect(&arguments.nats, "tidemark-scheduler").await?;
     let start = |context| scheduler::run(scheduler::Config::default(), context, store, bus);
     finish(service::run(context, settings(&arguments), start).await)
@@ -70,19 +88,23 @@ pub(crate) async fn scheduler(arguments: cli::Service) -> Result<(), Failure> {
 
 /// Runs a fetcher.
 pub(crate) async fn fetcher(arguments: cli::Service) -> Result<(), Failure> {
+    arguments.egress.check()?;
+    let identities = identities(&arguments.secret_identity)
+        .map_err(|error| Failure::invalid(format!("--secret-identity: {error:#}")))?;
     let _telemetry = telemetry("fetcher", &arguments.process)?;
     let context = Context::new("fetcher", Shutdown::on_signals()?);
     let bus = connect(&arguments.nats, "tidemark-fetcher").await?;
-    let config = fetcher_config(&arguments.egress, identities(&arguments.secret_identity)?)?;
+    let config = fetcher_config(&arguments.egress, identities)?;
     let start = |context| fetcher::run(config, context, bus);
     finish(service::run(context, settings(&arguments), start).await)
 }
 
 /// Runs an evaluator.
 pub(crate) async fn evaluator(arguments: cli::Service) -> Result<(), Failure> {
+    let store_url = store_url(&arguments)?;
     let _telemetry = telemetry("evaluator", &arguments.process)?;
     let context = Context::new("evaluator", Shutdown::on_signals()?);
-    let store = open_store(&arguments).await?;
+    let store = open_store(store_url).await?;
     let bus = connect(&arguments.nats, "tidemark-evaluator").await?;
     let mut config = evaluator::Config::new(worker_program()?);
     config.workers = arguments.concurrency.unwrap_or(config.workers).max(1);
@@ -92,21 +114,22 @@ pub(crate) async fn evaluator(arguments: cli::Service) -> Result<(), Failure> {
 
 /// Runs a gateway.
 pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
-    let _telemetry = telemetry("gateway", &arguments.process)?;
-    let context = Context::new("gateway", Shutdown::on_signals()?);
-    let store = open_store(&arguments).await?;
-    let bus = connect(&arguments.nats, "tidemark-gateway").await?;
+    let store_url = store_url(&arguments)?;
     let recipient: Recipient = arguments
         .secret_recipient
         .as_deref()
-        .context("the gateway seals secrets: --secret-recipient age1… (the public key of the fetchers' identity)")?
+        .ok_or_else(|| Failure::invalid("the gateway seals secrets: --secret-recipient age1… (the public key of the fetchers' identity)"))?
         .parse()
-        .map_err(|error| anyhow::anyhow!("--secret-recipient: {error}"))?;
-    first_token(&store).await?;
+        .map_err(|error| Failure::invalid(format!("--secret-recipient: {error}")))?;
     let mut config = gateway::Config::default();
     if let Some(listen) = &arguments.listen {
         config.listen = resolve(listen).await?;
     }
+    let _telemetry = telemetry("gateway", &arguments.process)?;
+    let context = Context::new("gateway", Shutdown::on_signals()?);
+    let store = open_store(store_url).await?;
+    let bus = connect(&arguments.nats, "tidemark-gateway").await?;
+    first_token(&store).await?;
     config.public_url.clone_from(&arguments.public_url);
     config.serves_telemetry = arguments.process.probes.is_none();
     let listener = tokio::net::TcpListener::bind(config.listen)
@@ -121,13 +144,13 @@ pub(crate) async fn gateway(arguments: cli::Service) -> Result<(), Failure> {
 
 /// Brings the store's tables up to date.
 pub(crate) async fn migrate(arguments: cli::Service) -> Result<(), Failure> {
-    let store = open_store(&arguments).await?;
+    let store = open_store(store_url(&arguments)?).await?;
     store
         .migrate()
         .await
         .context("the store cannot be migrated")?;
     store.close().await;
-    println!("the store is up to date");
+    say!("the store is up to date");
     Ok(())
 }
 
@@ -140,12 +163,12 @@ pub(crate) async fn provision(arguments: cli::Provision) -> Result<(), Failure> 
     };
     if arguments.check {
         bus.check().await.context("NATS is not provisioned")?;
-        println!("streams and consumers are as they should be");
+        say!("streams and consumers are as they should be");
     } else {
         bus.provision(&provision)
             .await
             .context("NATS cannot be provisioned")?;
-        println!("streams and consumers are ready");
+        say!("streams and consumers are ready");
     }
     Ok(())
 }
@@ -201,14 +224,17 @@ fn identities(files: &[PathBuf]) -> anyhow::Result<Vec<Identity>> {
     Ok(identities)
 }
 
-/// Reads `HOST:PORT`.
-pub(crate) async fn resolve(text: &str) -> anyhow::Result<std::net::SocketAddr> {
-    let mut found = tokio::net::lookup_host(text).await.with_context(|| {
-        format!("`{text}` is not an address to listen on, such as 127.0.0.1:8080")
-    })?;
-    found
-        .next()
-        .with_context(|| format!("`{text}` names no address"))
+/// Reads the `HOST:PORT` of `--listen`.
+pub(crate) async fn resolve(text: &str) -> Result<std::net::SocketAddr, Failure> {
+    let no_address = || {
+        Failure::invalid(format!(
+            "--listen: `{text}` is not an address to listen on, such as 127.0.0.1:8080"
+        ))
+    };
+    let mut found = tokio::net::lookup_host(text)
+        .await
+        .map_err(|_| no_address())?;
+    found.next().ok_or_else(no_address)
 }
 
 fn finish<E: std::error::Error + 'static>(

@@ -1,6 +1,7 @@
 //! Everything in one process: a nats-server child, SQLite, the four services.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,17 +36,26 @@ pub(crate) struct Standalone {
     store: Store,
     instance: Instance,
     drain: Duration,
+    /// Held as long as this process uses the data folder.
+    _lock: fs::File,
 }
 
 /// Runs until a signal.
 pub(crate) async fn run(arguments: cli::Standalone) -> Result<(), Failure> {
+    arguments.egress.check()?;
+    serve::resolve(&arguments.listen).await?;
+    if let Some(store) = &arguments.store {
+        serve::check_store(store)?;
+    }
     let _telemetry = serve::telemetry("standalone", &arguments.process)?;
     let shutdown = Shutdown::on_signals()?;
     let running = Standalone::start(&arguments, shutdown).await?;
-    println!("nats: {}", running.nats_url);
-    println!("ready: {}", running.url);
-    println!(
-        "token: {} (kept in {})",
+    // Whoever read the address may have closed the pipe behind it; the service goes on.
+    let _ = writeln!(
+        std::io::stdout(),
+        "nats: {}\nready: {}\ntoken: {} (kept in {})",
+        running.nats_url,
+        running.url,
         running.token,
         running.instance.token_file.display()
     );
@@ -69,6 +79,7 @@ impl Standalone {
             .canonicalize()
             .with_context(|| format!("cannot use {}", data.display()))?;
         only_for_me(&data);
+        let lock = lock(&data)?;
 
         let listen = serve::resolve(&arguments.listen).await?;
         let listener = TcpListener::bind(listen).await.with_context(|| {
@@ -126,6 +137,7 @@ impl Standalone {
             store,
             instance,
             drain,
+            _lock: lock,
         })
     }
 
@@ -169,6 +181,12 @@ async fn start_services(
     bus.provision(&bus::Provision::default())
         .await
         .context("NATS cannot be provisioned")?;
+    if arguments.nats.is_none() {
+        // The broker is this process's own, and the folder is locked: nobody else has work in hand.
+        bus.take_over()
+            .await
+            .context("the work of an earlier process cannot be taken over")?;
+    }
 
     let identities = Identity::load_or_create(&data.join("identity.txt"))
         .context("the key for secrets cannot be read or made")?;
@@ -233,6 +251,29 @@ async fn start_services(
         );
     }
     Ok((context, store, token, token_file))
+}
+
+/// Takes the data folder for this process alone: two would end each other's broker and share one SQLite file.
+///
+/// The lock goes with the process, however it ends.
+fn lock(data: &Path) -> anyhow::Result<fs::File> {
+    let path = data.join("lock");
+    let file = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => anyhow::bail!(
+            "{} is in use by another tidemark: end that one first, or give this one a folder of its own with --data DIR",
+            data.display()
+        ),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
 }
 
 /// Returns the admin token: `TIDEMARK_TOKEN` when no admin exists yet, else the one in the data

@@ -211,8 +211,25 @@ async fn a_change_meets_the_etag_that_was_read_or_nothing_happens() {
         .0,
         412
     );
-    assert_eq!(read(house.request(Method::DELETE, path)).await.0, 204);
+    let now = house.get(path).await.1["etag"].as_str().unwrap().to_owned();
+    let several = house
+        .request(Method::DELETE, path)
+        .header("If-Match", format!("\"other\", W/{now}"));
+    assert_eq!(read(several).await.0, 204, "one of several is enough");
     assert_eq!(house.get(path).await.0, 404);
+    assert_eq!(put("*", METRIC).await.0, 412, "there is none to match");
+
+    // What is made again under the name is another thing, though its versions begin anew.
+    assert_eq!(
+        read(house.request(Method::PUT, path).body(METRIC)).await.0,
+        201
+    );
+    let (status, body) = put(&etag, &change).await;
+    assert_eq!(status, 412, "{body}");
+    assert!(
+        body["detail"].as_str().unwrap().contains("read it again"),
+        "{body}"
+    );
     house.close().await;
 }
 

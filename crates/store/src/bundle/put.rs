@@ -80,6 +80,7 @@ impl Bundle<'_> {
             name,
             outcome,
             version,
+            created_at: self.created_at(kind, &change.name),
             revision,
             dataset,
         });

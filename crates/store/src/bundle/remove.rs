@@ -44,6 +44,7 @@ impl Bundle<'_> {
             name: name.to_owned(),
             outcome: ApplyOutcome::Deleted,
             version,
+            created_at: self.created_at(kind, name),
             revision: None,
             dataset,
         });

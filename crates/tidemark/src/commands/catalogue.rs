@@ -33,12 +33,12 @@ pub(crate) fn connectors(arguments: &Connectors) -> Done {
                 names.join(", ")
             )));
         };
-        print!("{text}");
+        output::say(format_args!("{text}"));
         return Ok(());
     }
     match arguments.output {
-        Output::Json => println!("{}", output::json(&json(found)?)),
-        Output::Table | Output::Csv => print!("{}", card(found)),
+        Output::Json => say!("{}", output::json(&json(found)?)),
+        Output::Table | Output::Csv => output::say(format_args!("{}", card(found))),
     }
     Ok(())
 }

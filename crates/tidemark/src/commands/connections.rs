@@ -27,7 +27,7 @@ pub(crate) async fn connection(action: &ConnectionAction) -> Done {
             let address = format!("/connections/{}/test", segment(name)?);
             let tried = client.post(&address, &body).await?;
             if client.output == Output::Json {
-                println!("{tried:#}");
+                say!("{tried:#}");
             } else {
                 show(&tried);
             }
@@ -41,11 +41,11 @@ pub(crate) async fn connection(action: &ConnectionAction) -> Done {
             let client = Client::new(remote)?;
             let address = format!("/connections/{}/authorize", segment(name)?);
             let begun = client.post(&address, &json!({})).await?;
-            println!(
+            say!(
                 "open this address and consent:\n\n{}\n",
                 cell(begun.get("authorize_url"))
             );
-            println!(
+            say!(
                 "the API's settings must allow to come back to {}; waiting until {}",
                 cell(begun.get("redirect_url")),
                 cell(begun.get("expires_at"))
@@ -57,7 +57,7 @@ pub(crate) async fn connection(action: &ConnectionAction) -> Done {
                 let standing = client.get(&address, &[("state", state.clone())]).await?;
                 match cell(standing.get("state")).as_str() {
                     "done" => {
-                        println!("connection {name} is authorized");
+                        say!("connection {name} is authorized");
                         return Ok(());
                     }
                     "failed" => {
@@ -80,7 +80,7 @@ fn show(tried: &Value) {
             Some("passed") => "ok     ",
             _ => "failed ",
         };
-        println!(
+        say!(
             "{mark}{:8} {}",
             cell(step.get("step")),
             cell(step.get("message"))
@@ -91,9 +91,9 @@ fn show(tried: &Value) {
         .and_then(Value::as_str)
         .filter(|excerpt| !excerpt.is_empty())
     {
-        println!("it says: {excerpt}");
+        say!("it says: {excerpt}");
     }
     if let Some(cure) = tried.get("cure").and_then(Value::as_str) {
-        println!("what helps: {cure}");
+        say!("what helps: {cure}");
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn validate(arguments: &Files) -> Done {
     match arguments.output {
         Output::Json => {
             let list: Vec<Value> = problems.iter().map(problem_json).collect();
-            println!(
+            say!(
                 "{}",
                 output::json(&serde_json::json!({ "valid": errors == 0, "problems": list }))
             );
@@ -35,7 +35,7 @@ pub(crate) fn validate(arguments: &Files) -> Done {
                 eprintln!("{}", output::problem_line(&problem_json(problem)));
             }
             if errors == 0 {
-                println!("valid: {}", counted(count, "definition"));
+                say!("valid: {}", counted(count, "definition"));
             }
         }
     }
@@ -171,7 +171,7 @@ pub(crate) async fn get(arguments: &Get) -> Done {
             .get(&format!("/{kind}/{}", segment(name)?), &[])
             .await?;
         match client.output {
-            Output::Json => println!("{}", output::json(&answer)),
+            Output::Json => say!("{}", output::json(&answer)),
             Output::Table | Output::Csv => print_one(&answer),
         }
         return Ok(());
@@ -224,17 +224,17 @@ fn print_one(answer: &Value) {
     for (field, value) in answer.as_object().into_iter().flatten() {
         match value {
             Value::Object(_) | Value::Array(_) => {
-                println!("{field}:");
+                say!("{field}:");
                 for line in output::json(value).lines() {
-                    println!("  {line}");
+                    say!("  {line}");
                 }
             }
-            other => println!("{field}: {}", cell(Some(other))),
+            other => say!("{field}: {}", cell(Some(other))),
         }
     }
     if let Some(budget) = answer.pointer("/state/budget") {
         for line in budget_lines(budget) {
-            println!("{line}");
+            say!("{line}");
         }
     }
 }
@@ -270,13 +270,13 @@ pub(crate) async fn delete(arguments: &Delete) -> Done {
     client
         .delete(&format!("/{kind}/{}", segment(&arguments.name)?))
         .await?;
-    println!("deleted {} {}", kind.trim_end_matches('s'), arguments.name);
+    say!("deleted {} {}", kind.trim_end_matches('s'), arguments.name);
     Ok(())
 }
 
 /// Prints the JSON Schema.
 pub(crate) fn schema() {
-    println!("{}", output::json(&definition::json_schema()));
+    say!("{}", output::json(&definition::json_schema()));
 }
 
 /// Returns the path of a kind, singular or plural.
@@ -321,9 +321,9 @@ pub(crate) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
 /// Prints an answer as the caller wants it.
 pub(crate) fn print_rows(output: Output, answer: &Value, header: &[&str], rows: &[Vec<String>]) {
     match output {
-        Output::Json => println!("{}", output::json(answer)),
-        Output::Csv => println!("{}", output::csv(header, rows)),
-        Output::Table => println!("{}", output::table(header, rows)),
+        Output::Json => say!("{}", output::json(answer)),
+        Output::Csv => say!("{}", output::csv(header, rows)),
+        Output::Table => say!("{}", output::table(header, rows)),
     }
 }
 

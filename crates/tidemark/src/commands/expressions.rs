@@ -21,7 +21,7 @@ pub(crate) fn eval(arguments: &Eval) -> Done {
     let result = expression::evaluate_json(&checked, &bytes, now)
         .map_err(|error| Failure::failed(format!("{} [{}]", error.message, error.code)))?;
     match result {
-        Some(value) => println!("{}", output::json(&value)),
+        Some(value) => say!("{}", output::json(&value)),
         None => eprintln!("undefined: the expression found nothing"),
     }
     Ok(())
@@ -66,6 +66,6 @@ fn rows(text: &str, bytes: &[u8], now: Timestamp) -> Done {
         .collect();
     let answer =
         json!({ "rows": rows, "rejected_count": result.rejected_count, "rejected": rejected });
-    println!("{}", output::json(&answer));
+    say!("{}", output::json(&answer));
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::{Done, read_input};
 use crate::cli::ImportFrom;
 use crate::failure::Failure;
 use crate::import::{self, Refused, Shown};
+use crate::output;
 
 /// Documents of large APIs are some megabytes.
 const MOST: usize = 32 * 1024 * 1024;
@@ -41,7 +42,7 @@ pub(crate) fn import(from: &ImportFrom) -> Done {
             shown
         }
     };
-    print!("{}", checked(&shown)?);
+    output::say(format_args!("{}", checked(&shown)?));
     eprintln!("save this, look at what is `unsure`, and run `tidemark apply` on it");
     Ok(())
 }

@@ -55,30 +55,30 @@ pub(crate) async fn query(arguments: &Query) -> Done {
     let path = format!("/metrics/{}/series", segment(&arguments.name)?);
     let answer = client.get(&path, &query).await?;
     match client.output {
-        Output::Json => println!("{}", output::json(&answer)),
+        Output::Json => say!("{}", output::json(&answer)),
         Output::Csv => {
             let (header, rows) = rows(&answer);
             let header: Vec<&str> = header.iter().map(String::as_str).collect();
-            println!("{}", output::csv(&header, &rows));
+            say!("{}", output::csv(&header, &rows));
         }
         Output::Table => {
             let (header, rows) = rows(&answer);
             let header: Vec<&str> = header.iter().map(String::as_str).collect();
             if rows.is_empty() {
-                println!(
+                say!(
                     "no points between {} and {}",
                     cell(answer.get("from")),
                     cell(answer.get("to"))
                 );
             } else {
-                println!("{}", output::table(&header, &rows));
+                say!("{}", output::table(&header, &rows));
             }
             for series in list(&answer, "series") {
-                println!("total {}: {}", name_of(series), cell(series.get("total")));
+                say!("total {}: {}", name_of(series), cell(series.get("total")));
             }
             if let Some(comparison) = answer.get("comparison").filter(|one| !one.is_null()) {
                 for line in compared(comparison) {
-                    println!("{line}");
+                    say!("{line}");
                 }
             }
         }

@@ -39,8 +39,8 @@ pub(crate) async fn run(arguments: &Preview) -> Done {
     }
     let answer = client.post("/preview", &question).await?;
     match client.output {
-        Output::Json => println!("{}", output::json(&answer)),
-        Output::Table | Output::Csv => print!("{}", page(&answer, arguments)),
+        Output::Json => say!("{}", output::json(&answer)),
+        Output::Table | Output::Csv => output::say(format_args!("{}", page(&answer, arguments))),
     }
     if answer.get("error").is_none_or(Value::is_null) {
         Ok(())

@@ -32,8 +32,8 @@ pub(crate) async fn provenance(arguments: &Provenance) -> Done {
     let path = format!("/metrics/{}/provenance", segment(&arguments.name)?);
     let answer = client.get(&path, &query).await?;
     match client.output {
-        Output::Json => println!("{}", output::json(&answer)),
-        Output::Csv => println!("{}", output::csv(&HEADER, &records(&answer))),
+        Output::Json => say!("{}", output::json(&answer)),
+        Output::Csv => say!("{}", output::csv(&HEADER, &records(&answer))),
         Output::Table => tell(&answer),
     }
     Ok(())
@@ -43,7 +43,7 @@ const HEADER: [&str; 7] = ["run", "page", "row", "date", "value", "series", "key
 
 fn tell(answer: &Value) {
     let field = |name: &str| cell(answer.get(name));
-    println!(
+    say!(
         "{} of {} from {} to {}: {} ({} rows)",
         field("metric"),
         name_of(answer),
@@ -64,29 +64,29 @@ fn tell(answer: &Value) {
         ("stale", "stale: two schedules have passed without success"),
     ] {
         if field(mark) == "true" {
-            println!("{words}");
+            say!("{words}");
         }
     }
     if field("current") == "false" {
-        println!(
+        say!(
             "made with an earlier revision; {} is in force",
             field("revision")
         );
     }
     for maker in list(answer, "made_by") {
         let of = |path: &str| cell(maker.pointer(path));
-        println!(
+        say!(
             "\nrun {} ({}, {})",
             of("/run/id"),
             of("/run/kind"),
             of("/run/ended_at")
         );
-        println!(
+        say!(
             "  expression of revision {}: {}",
             of("/revision"),
             of("/definition/expression")
         );
-        println!("  first request: {}", of("/request"));
+        say!("  first request: {}", of("/request"));
         for page in list(maker, "pages") {
             let at = |name: &str| cell(page.get(name));
             let rows = if at("rows").is_empty() {
@@ -94,15 +94,15 @@ fn tell(answer: &Value) {
             } else {
                 format!(", {} rows", at("rows"))
             };
-            println!("  page {}{rows}: {}", at("number"), at("url"));
+            say!("  page {}{rows}: {}", at("number"), at("url"));
         }
         if !of("/note").is_empty() {
-            println!("  {}", of("/note"));
+            say!("  {}", of("/note"));
         }
     }
     let rows = records(answer);
     if !rows.is_empty() {
-        println!("\n{}", output::table(&HEADER, &rows));
+        say!("\n{}", output::table(&HEADER, &rows));
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) async fn record(arguments: &Record) -> Done {
     let recording = Recording::write(&folder, manifest, &definitions, &bodies)?;
     let golden = recording.evaluate(&recording.definitions()?)?;
     recording.keep(&golden)?;
-    println!(
+    say!(
         "recorded {} pages of {id} in {}: {} rows",
         bodies.len(),
         folder.display(),
@@ -161,21 +161,21 @@ pub(crate) fn test(arguments: &Test) -> Done {
         let name = shown(recording.folder(), &arguments.folder);
         if arguments.update {
             recording.keep(&got)?;
-            println!("updated  {name}: {} rows", list(&got, "rows").len());
+            say!("updated  {name}: {} rows", list(&got, "rows").len());
             continue;
         }
         let differences = differences(&recording.golden()?, &got);
         if differences.is_empty() {
-            println!("ok       {name}: {} rows", list(&got, "rows").len());
+            say!("ok       {name}: {} rows", list(&got, "rows").len());
             continue;
         }
         differing += 1;
-        println!("differs  {name}: {} places", differences.len());
+        say!("differs  {name}: {} places", differences.len());
         for line in differences.iter().take(DIFFERENCES).flatten() {
-            println!("  {line}");
+            say!("  {line}");
         }
         if differences.len() > DIFFERENCES {
-            println!("  … {} more", differences.len() - DIFFERENCES);
+            say!("  … {} more", differences.len() - DIFFERENCES);
         }
     }
     if differing > 0 {

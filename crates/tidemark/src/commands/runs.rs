@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Done;
 use super::definitions::{list, print_rows, segment};
+use super::trying::with_excerpt;
 use crate::cli::{Backfill, Named, Output, Runs, Sync};
 use crate::client::Client;
 use crate::failure::Failure;
@@ -48,9 +49,9 @@ pub(crate) async fn recompute(arguments: &Named) -> Done {
         .post(&format!("/metrics/{name}/recompute"), &json!({}))
         .await?;
     match client.output {
-        Output::Json => println!("{}", crate::output::json(&accepted)),
+        Output::Json => say!("{}", crate::output::json(&accepted)),
         Output::Table | Output::Csv => {
-            println!(
+            say!(
                 "{name} is recomputed from its kept pages; follow it with `tidemark watch {name}`"
             );
         }
@@ -107,7 +108,7 @@ async fn follow_or_tell(client: &Client, metric: &str, accepted: &Value, wait: b
         return print_summary(client.output, metric, &summary);
     }
     match client.output {
-        Output::Json => println!("{}", crate::output::json(accepted)),
+        Output::Json => say!("{}", crate::output::json(accepted)),
         Output::Table | Output::Csv => {
             for run in list(accepted, "runs") {
                 let joined = run
@@ -115,7 +116,7 @@ async fn follow_or_tell(client: &Client, metric: &str, accepted: &Value, wait: b
                     .and_then(Value::as_bool)
                     .unwrap_or_default();
                 let note = if joined { " (was open already)" } else { "" };
-                println!("{}{note}", cell(run.get("run")));
+                say!("{}{note}", cell(run.get("run")));
             }
         }
     }
@@ -126,7 +127,8 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
     let is_final = summary.get("state").and_then(Value::as_str) == Some("final");
     let error = cell(summary.pointer("/error/message"));
     match output {
-        Output::Json => println!("{}", crate::output::json(summary)),
+        // One line: what reads the last line of a longer output has the whole of it.
+        Output::Json => say!("{}", crate::output::line(summary)),
         Output::Table | Output::Csv if is_final => {
             let field = |name: &str| cell(summary.get(name));
             let partial = if field("partial") == "true" {
@@ -134,7 +136,7 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
             } else {
                 ""
             };
-            println!(
+            say!(
                 "{metric}: {} rows from {} pages, {} records, {} rejected ({}{partial})",
                 field("rows"),
                 field("pages"),
@@ -143,7 +145,7 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
                 field("ended")
             );
             for note in notes(summary) {
-                println!("{metric}: note: {note}");
+                say!("{metric}: note: {note}");
             }
         }
         Output::Table | Output::Csv => {}
@@ -152,11 +154,26 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
         return Ok(());
     }
     let code = cell(summary.pointer("/error/code"));
-    Err(Failure::failed(match (error.is_empty(), code.is_empty()) {
-        (true, _) => format!("{metric}: the sync {}", cell(summary.get("state"))),
-        (false, true) => format!("{metric}: {error}"),
-        (false, false) => format!("{metric}: {error} [{code}]"),
-    }))
+    if error.is_empty() {
+        let state = cell(summary.get("state"));
+        return Err(Failure::failed(format!("{metric}: the sync {state}")));
+    }
+    let page = match summary.pointer("/error/page").and_then(Value::as_i64) {
+        Some(page) => format!(", on page {page}"),
+        None => String::new(),
+    };
+    let code = match code.as_str() {
+        "" => String::new(),
+        code => format!(" [{code}]"),
+    };
+    let excerpt = cell(summary.pointer("/error/excerpt"));
+    let text = with_excerpt(&format!("{metric}: {error}{page}{code}"), &excerpt);
+    let hint = if excerpt.is_empty() {
+        String::new()
+    } else {
+        format!("\n  `tidemark preview --metric {metric}` shows the request as it is sent")
+    };
+    Err(Failure::failed(format!("{text}{hint}")))
 }
 
 /// Waits until every accepted run has ended, showing progress, and sums up what came of them.

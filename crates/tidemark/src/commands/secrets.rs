@@ -12,6 +12,21 @@ use crate::output::cell;
 /// Longest value: keys of service accounts are a few KiB.
 const MAX_VALUE: usize = 64 * 1024;
 
+/// A name that a secret may be given; one that is only looked for may be anything.
+fn new_name(name: &str) -> Result<&str, Failure> {
+    match definition::Name::parse(name) {
+        Ok(_) => Ok(name),
+        Err(error) => {
+            let better = definition::Name::suggest(name)
+                .map(|better| format!("; `{}` would do", better.as_str()));
+            Err(Failure::invalid(format!(
+                "no secret can be called `{name}`: {error}{}",
+                better.unwrap_or_default()
+            )))
+        }
+    }
+}
+
 /// Sets, lists or deletes secrets.
 pub(crate) async fn secret(action: &SecretAction) -> Done {
     match action {
@@ -21,7 +36,7 @@ pub(crate) async fn secret(action: &SecretAction) -> Done {
             remote,
         } => {
             let client = Client::new(remote)?;
-            let name = segment(name)?;
+            let name = new_name(name)?;
             let mut value = String::from_utf8(read_stdin()?)
                 .map_err(|_| Failure::invalid("the value is not UTF-8 text"))?;
             // `echo` and editors end the line; a secret never means to.
@@ -50,7 +65,7 @@ pub(crate) async fn secret(action: &SecretAction) -> Done {
             } else {
                 origins.join(", ")
             };
-            println!("kept {name}; it may be sent to {place}");
+            say!("kept {name}; it may be sent to {place}");
         }
         SecretAction::List { remote } => {
             let client = Client::new(remote)?;
@@ -82,7 +97,7 @@ pub(crate) async fn secret(action: &SecretAction) -> Done {
             client
                 .delete(&format!("/secrets/{}", segment(name)?))
                 .await?;
-            println!("deleted secret {name}");
+            say!("deleted secret {name}");
         }
     }
     Ok(())

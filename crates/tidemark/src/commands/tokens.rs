@@ -28,9 +28,9 @@ pub(crate) async fn token(action: &TokenAction) -> Done {
             }
             let made = client.post("/tokens", &body).await?;
             match client.output {
-                Output::Json => println!("{}", crate::output::json(&made)),
+                Output::Json => say!("{}", crate::output::json(&made)),
                 Output::Table | Output::Csv => {
-                    println!("{}", cell(made.get("value")));
+                    say!("{}", cell(made.get("value")));
                     eprintln!(
                         "this is shown once; revoke it with `tidemark token revoke {}`",
                         cell(made.get("id"))
@@ -58,7 +58,7 @@ pub(crate) async fn token(action: &TokenAction) -> Done {
         TokenAction::Revoke { id, remote } => {
             let client = Client::new(remote)?;
             client.delete(&format!("/tokens/{}", segment(id)?)).await?;
-            println!("revoked {id}");
+            say!("revoked {id}");
         }
     }
     Ok(())

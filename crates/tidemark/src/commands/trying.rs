@@ -12,6 +12,7 @@ use crate::draft::{self, Answer};
 use crate::egress_args::EgressArgs;
 use crate::failure::Failure;
 use crate::local;
+use crate::output;
 
 /// A person waits at the terminal.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -38,7 +39,7 @@ pub(crate) async fn run(arguments: &Try) -> Done {
     let answer = tokio::time::timeout(PATIENCE, fetching)
         .await
         .map_err(|_| Failure::failed("the API did not answer within a minute"))?
-        .map_err(|error| Failure::failed(service::report::chain(&error)))?;
+        .map_err(|error| failed(&error))?;
     let body: serde_json::Value = serde_json::from_slice(&answer.body)
         .map_err(|error| Failure::failed(format!("the answer is not JSON: {error}")))?;
     let url =
@@ -48,7 +49,7 @@ pub(crate) async fn run(arguments: &Try) -> Done {
         answer.status,
         url.host_str().unwrap_or_default()
     );
-    print!(
+    output::say(format_args!(
         "{}",
         draft::draft(&Answer {
             url: &url,
@@ -56,9 +57,23 @@ pub(crate) async fn run(arguments: &Try) -> Done {
             body: &body,
             answered: &answer.headers,
         })
-    );
+    ));
     eprintln!("save this as draft.yaml, edit it, and run `tidemark apply draft.yaml`");
     Ok(())
+}
+
+/// Tells what went wrong, with the API's own words where it said any.
+fn failed(error: &fetcher::PageError) -> Failure {
+    let chain = service::report::chain(error);
+    Failure::failed(with_excerpt(&chain, error.excerpt()))
+}
+
+/// Puts what an API said beneath what went wrong.
+pub(super) fn with_excerpt(text: &str, excerpt: &str) -> String {
+    match excerpt.trim() {
+        "" => text.to_owned(),
+        said => format!("{text}\n  the API said: {said}"),
+    }
 }
 
 /// The flags, and what the operator of an instance on this computer has opened.
@@ -86,11 +101,11 @@ pub(crate) fn check_url(arguments: &CheckUrl) -> Done {
         .map_err(|error| Failure::invalid(format!("{error:#}")))?;
     match Guard::new(config).check_text(&arguments.address) {
         Ok(_) => {
-            println!("{}", Verdict::Allowed);
+            say!("{}", Verdict::Allowed);
             Ok(())
         }
         Err(refusal) => {
-            println!("{}", Verdict::Refused(refusal));
+            say!("{}", Verdict::Refused(refusal));
             Err(Failure::said())
         }
     }

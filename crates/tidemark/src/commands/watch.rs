@@ -50,7 +50,7 @@ fn print(output: Output, data: &str) {
         return;
     };
     if output == Output::Json {
-        println!("{update}");
+        say!("{update}");
         return;
     }
     let (metric, version) = (cell(update.get("metric")), cell(update.get("version")));
@@ -63,13 +63,13 @@ fn print(output: Output, data: &str) {
         } else {
             format!(" (was {previous})")
         };
-        println!("{metric} v{version} {start} {series}: {value}{before}");
+        say!("{metric} v{version} {start} {series}: {value}{before}");
     }
     if update
         .get("truncated")
         .and_then(Value::as_bool)
         .unwrap_or_default()
     {
-        println!("{metric} v{version}: and more; query it");
+        say!("{metric} v{version}: and more; query it");
     }
 }

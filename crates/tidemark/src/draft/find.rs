@@ -1,7 +1,7 @@
 //! What an answer seems to hold: its tree, the metrics it offers, and how it pages.
 
 use expression::profile::{Profile, Suggestion, Survey, suggestions};
-use fetcher::detect::{Candidate, FirstAnswer, detect};
+use fetcher::detect::{Candidate, FirstAnswer, detect, stated_pages};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub(crate) struct Findings {
     pub(crate) suggestions: Vec<Suggestion>,
     /// How the next page may be found, the best first.
     pub(crate) pagination: Vec<Candidate>,
+    /// How many pages the answer states.
+    pub(crate) pages: Option<u64>,
 }
 
 impl Findings {
@@ -28,16 +30,18 @@ impl Findings {
         // It was one JSON document already; what cannot be surveyed offers nothing.
         let _ = survey.page(answer.body.to_string().as_bytes());
         let profile = survey.profile();
+        let first = FirstAnswer {
+            url: answer.url,
+            sent: None,
+            headers: answer.answered,
+            body: answer.body,
+            records: None,
+        };
         Self {
             suggestions: suggestions(&profile),
             profile,
-            pagination: detect(&FirstAnswer {
-                url: answer.url,
-                sent: None,
-                headers: answer.answered,
-                body: answer.body,
-                records: None,
-            }),
+            pagination: detect(&first),
+            pages: stated_pages(&first),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use definition::{Aggregation, MetricType};
+use definition::{Aggregation, MetricType, Request};
 use fetcher::detect::Candidate;
 use serde_json::Value;
+use url::{Host, Url};
 
 use super::{Answer, Findings, select};
 
@@ -26,7 +27,7 @@ const SECRET_HEADERS: [&str; 4] = ["api-key", "apikey", "token", "secret"];
 
 /// Writes a connection and a metric.
 pub(crate) fn definitions(answer: &Answer<'_>, found: &Findings) -> String {
-    let connection = name_from(answer.url.host_str().unwrap_or("api"), "api");
+    let connection = connection_name(answer.url);
     let last = answer
         .url
         .path_segments()
@@ -43,6 +44,27 @@ pub(crate) fn definitions(answer: &Answer<'_>, found: &Findings) -> String {
     text.push_str("---\n");
     let _ = write_metric(&mut text, answer, found, &connection, &metric);
     text
+}
+
+/// Names a connection for its host; an address in numbers, or a port of this machine, is named with its port, so that
+/// two of them do not take one name.
+fn connection_name(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("api");
+    let port = url
+        .port()
+        .map(|port| format!("_{port}"))
+        .unwrap_or_default();
+    match url.host() {
+        Some(Host::Domain("localhost")) => name_from(&format!("local{port}"), "api"),
+        Some(Host::Ipv4(address)) if address.is_loopback() => {
+            name_from(&format!("local{port}"), "api")
+        }
+        Some(Host::Ipv6(address)) if address.is_loopback() => {
+            name_from(&format!("local{port}"), "api")
+        }
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => name_from(&format!("api_{host}{port}"), "api"),
+        _ => name_from(host, "api"),
+    }
 }
 
 fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::fmt::Result {
@@ -62,6 +84,12 @@ fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::
         .query_pairs()
         .find(|(name, _)| is_secret_parameter(name));
     let secret = |secret: &str| format!("  # give it its value: tidemark secret set {secret}");
+    if let (Some(_), Some((parameter, _))) = (&secret_header, &secret_parameter) {
+        writeln!(
+            text,
+            "# `{parameter}` of the address is left out: a connection has one credential, and the header was taken"
+        )?;
+    }
     if let Some((header, value)) = secret_header {
         let own = format!("{name}_token");
         let note = secret(&own);
@@ -143,9 +171,31 @@ fn write_metric(
     }
     if let Some(paging) = paging {
         writeln!(text, "  pagination: {}", pagination(paging))?;
+        write_reach(text, found.pages)?;
     }
     write_select(text, found)?;
     writeln!(text, "schedule: {{ every: 1h }}")
+}
+
+/// Writes a page cap where the usual one would cut off what the answer states.
+fn write_reach(text: &mut String, pages: Option<u64>) -> std::fmt::Result {
+    let usual = u64::from(Request::DEFAULT_MAX_PAGES);
+    let Some(pages) = pages.filter(|pages| *pages > usual) else {
+        return Ok(());
+    };
+    // Twice as much, so that a growing list is not cut off soon.
+    let cap = pages
+        .saturating_mul(2)
+        .min(u64::from(Request::MAX_MAX_PAGES));
+    let note = if cap < pages {
+        "more than one run reads: ask for a window of dates instead"
+    } else {
+        "the usual cap is 100"
+    };
+    writeln!(
+        text,
+        "  max_pages: {cap}  # the API states {pages} pages; {note}"
+    )
 }
 
 /// Writes what was found as a selection, with the type or resolution that goes with it.
