@@ -66,7 +66,7 @@ pub use flow::flow;
 pub use goal::{Aim, Goal};
 pub use granularity::Granularity;
 pub use jiff::civil::Weekday;
-pub use metric::{Covers, Metric, Ratio, Scope, Trend};
+pub use metric::{Covers, Metric, Mode, Ratio, Scope, Trend};
 pub use name::{
     ConnectionName, DatasetName, DimensionName, MetricName, Name, NameError, SecretName,
 };

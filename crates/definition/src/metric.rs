@@ -86,6 +86,9 @@ pub struct Metric {
     /// What it means when older records are not in a run without a window.
     #[serde(skip_serializing_if = "Covers::is_default")]
     pub covers: Covers,
+    /// How runs join: by the range they cover, or record by record.
+    #[serde(skip_serializing_if = "Mode::is_default")]
+    pub mode: Mode,
     /// The share of rejected rows beyond which its part of a run fails.
     #[serde(skip_serializing_if = "Ratio::is_half")]
     pub reject_limit: Ratio,
@@ -158,7 +161,7 @@ impl Metric {
 
     /// Returns the part of it whose change makes a new revision, with all defaults written out.
     pub fn evaluation_document(&self, dataset: Option<&Dataset>) -> Value {
-        serde_json::json!({
+        let mut document = serde_json::json!({
             "select": self.selection(dataset),
             "expression": self.expression,
             "scope": self.scope,
@@ -169,7 +172,12 @@ impl Metric {
             "unit": self.unit,
             "timezone": self.timezone.as_deref().unwrap_or("UTC"),
             "week_start": weekday_word(self.week_start),
-        })
+        });
+        // Written only where it is not the default: what was stored before there was a mode stays as it is.
+        if self.mode != Mode::Restate {
+            document["mode"] = self.mode.as_str().into();
+        }
+        document
     }
 }
 
@@ -239,6 +247,26 @@ impl Covers {
     )]
     fn is_default(&self) -> bool {
         *self == Self::Recent
+    }
+}
+
+words! {
+    /// How runs join.
+    pub enum Mode {
+        /// A run replaces what it covers (the default).
+        Restate = "restate",
+        /// A run brings records that are new or changed; each counts once, as it was seen last.
+        Upsert = "upsert",
+    }
+}
+
+impl Mode {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::Restate
     }
 }
 

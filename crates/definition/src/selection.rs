@@ -32,6 +32,9 @@ pub struct Select {
     /// What makes a record itself, so that it counts once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Whether a record is gone (`mode: upsert`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<String>,
     /// What it means when `records` is not in the answer.
     #[serde(skip_serializing_if = "Missing::is_default")]
     pub missing: Missing,

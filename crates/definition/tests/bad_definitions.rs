@@ -1009,6 +1009,19 @@ fn words_of_closed_sets_list_the_known() {
             "did you mean `monday`?",
         ),
         ("covers: some", "definition.covers", "covers", ""),
+        ("mode: merge", "definition.mode", "mode", "restate, upsert"),
+        (
+            "mode: upsert",
+            "definition.mode",
+            "mode",
+            "only events are kept record by record",
+        ),
+        (
+            "mode: upsert",
+            "definition.key_required",
+            "select.key",
+            "such as its id",
+        ),
         (
             "reject_limit: \"150%\"",
             "definition.reject_limit",
@@ -1030,6 +1043,16 @@ fn words_of_closed_sets_list_the_known() {
     ] {
         expect(&metric(line), code, path, says);
     }
+}
+
+#[test]
+fn deleted_records_need_a_mode_that_follows_them() {
+    expect(
+        &select("{ value: n, deleted: gone }"),
+        "definition.deleted",
+        "select.deleted",
+        "`mode: upsert` only",
+    );
 }
 
 #[test]

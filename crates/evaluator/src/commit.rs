@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use definition::Interval;
+use definition::{Interval, Mode};
 use jiff::Timestamp;
 use rollup::{
     Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate,
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::extract::Extracted;
 use crate::judge::judge;
 use crate::subjects::Subject;
+use crate::upsert;
 
 /// Where the outbox keeps the trace of an announcement; it is no part of the message.
 pub(crate) const TRACE_PARENT: &str = "traceparent";
@@ -31,6 +32,8 @@ pub(crate) struct RunOfMetrics {
     pub(crate) overlap: i64,
     pub(crate) recompute: bool,
     pub(crate) changes_listed: usize,
+    /// When each page was fetched.
+    pub(crate) seen: BTreeMap<u32, Timestamp>,
 }
 
 /// What one metric's part of a run came to.
@@ -78,14 +81,21 @@ pub(crate) async fn apply(
             serde_json::json!({ "code": refused.code, "message": refused.message }).to_string(),
         );
     } else {
-        let (rows, _) = deduplicate(extracted.rows);
-        let folded = fold(rows, &subject.rules, run.slot);
-        let restated = restate_metric(commit, run, subject, &folded).await?;
-        applied.rows = folded.rows.saturating_sub(restated.left_out);
+        let restated = if subject.metric.mode == Mode::Upsert {
+            upsert::apply(commit, run, subject, extracted).await?
+        } else {
+            if commit.records_revision(&subject.name)?.is_some() {
+                commit.set_records_revision(&subject.name, None).await?;
+            }
+            let (rows, _) = deduplicate(extracted.rows);
+            let folded = fold(rows, &subject.rules, run.slot);
+            restate_metric(commit, run, subject, &folded).await?
+        };
+        applied.rows = restated.rows;
         applied.announced = restated.version.is_some();
         outcome.rows = signed(applied.rows);
         outcome.changed = signed(restated.changed);
-        outcome.overflow = signed(restated.overflow + folded.overflow_rows);
+        outcome.overflow = signed(restated.overflow);
         outcome.version = restated.version.unwrap_or_default();
         details.left_out = restated.left_out;
         details.changes = restated.listed;
@@ -134,13 +144,21 @@ fn samples(extracted: &Extracted) -> Vec<RejectedSample> {
         .collect()
 }
 
-struct Restated {
-    version: Option<i64>,
-    changed: u64,
-    overflow: u64,
-    left_out: u64,
+/// What became of a metric's cells.
+#[derive(Debug, Default)]
+pub(crate) struct Restated {
+    /// Rows that count.
+    pub(crate) rows: u64,
+    /// The version, if anything changed.
+    pub(crate) version: Option<i64>,
+    /// Cells changed.
+    pub(crate) changed: u64,
+    /// Rows without room for their series.
+    pub(crate) overflow: u64,
+    /// Rows outside of what the run replaces.
+    pub(crate) left_out: u64,
     /// The newest of what changed, for the run log.
-    listed: Vec<Change>,
+    pub(crate) listed: Vec<Change>,
 }
 
 async fn restate_metric(
@@ -170,34 +188,39 @@ async fn restate_metric(
     if coverage != stored {
         commit.set_coverage(&subject.name, &coverage).await?;
     }
-    let (mut version, mut listed) = (None, Vec::new());
-    if !replaced.changes.is_empty() {
-        let bumped = commit.bump_version(&subject.name)?;
-        let update = announcement(
-            run,
-            subject,
-            bumped,
-            commit.now(),
-            &replaced.changes,
-            &before,
-        )?;
-        listed = update.changes.iter().take(CHANGES_KEPT).cloned().collect();
-        let mut payload = serde_json::to_value(&update)?;
-        // The announcement belongs to the trace of its sync, whenever and by whomever it is made.
-        if let Some(trace) = bus::trace_parent() {
-            payload[TRACE_PARENT] = trace.into();
-        }
-        let payload = payload.to_string();
-        commit.outbox(&subject.name, bumped, &payload).await?;
-        version = Some(bumped);
-    }
+    let (version, listed) = announce(commit, run, subject, &replaced.changes, &before).await?;
     Ok(Restated {
+        rows: folded.rows.saturating_sub(restatement.left_out_rows),
         version,
         changed: replaced.changes.len() as u64,
-        overflow: replaced.overflow,
+        overflow: replaced.overflow + folded.overflow_rows,
         left_out: restatement.left_out_rows,
         listed,
     })
+}
+
+/// Raises the version and queues the announcement, if anything changed; returns the version and the newest changes.
+pub(crate) async fn announce(
+    commit: &mut Commit,
+    run: &RunOfMetrics,
+    subject: &Subject,
+    changes: &[CellChange],
+    before: &[Cell],
+) -> Result<(Option<i64>, Vec<Change>), Error> {
+    if changes.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let version = commit.bump_version(&subject.name)?;
+    let update = announcement(run, subject, version, commit.now(), changes, before)?;
+    let listed = update.changes.iter().take(CHANGES_KEPT).cloned().collect();
+    let mut payload = serde_json::to_value(&update)?;
+    // The announcement belongs to the trace of its sync, whenever and by whomever it is made.
+    if let Some(trace) = bus::trace_parent() {
+        payload[TRACE_PARENT] = trace.into();
+    }
+    let payload = payload.to_string();
+    commit.outbox(&subject.name, version, &payload).await?;
+    Ok((Some(version), listed))
 }
 
 async fn write(
@@ -345,13 +368,13 @@ fn announcement(
     })
 }
 
-fn decode(subject: &Subject, state: &[u8]) -> Result<State, Error> {
+pub(crate) fn decode(subject: &Subject, state: &[u8]) -> Result<State, Error> {
     State::decode(state).map_err(|_| Error::Damaged {
         metric: subject.name.clone(),
     })
 }
 
-fn coverage_of(stored: &store::Coverage) -> Coverage {
+pub(crate) fn coverage_of(stored: &store::Coverage) -> Coverage {
     Coverage {
         start: instant(stored.start),
         end: instant(stored.end),
@@ -362,7 +385,7 @@ fn coverage_of(stored: &store::Coverage) -> Coverage {
     }
 }
 
-fn stored_coverage(coverage: &Coverage) -> store::Coverage {
+pub(crate) fn stored_coverage(coverage: &Coverage) -> store::Coverage {
     store::Coverage {
         start: coverage.start.as_millisecond(),
         end: coverage.end.as_millisecond(),

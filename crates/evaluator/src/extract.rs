@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bus::Bus;
-use expression::{EvaluationError, Page, RejectedRow, RunContext, Task, TaskResult};
+use expression::{DeletedRow, EvaluationError, Page, RejectedRow, RunContext, Task, TaskResult};
 use rollup::Row;
 use store::REJECTED_SAMPLES_KEPT;
 use wire::RunManifest;
@@ -29,6 +29,8 @@ const ROWS_AT_FIRST: usize = 100_000;
 pub(crate) struct Extracted {
     /// Rows in the order of pages and records.
     pub(crate) rows: Vec<Row>,
+    /// Records that count no more, where they are followed by their keys.
+    pub(crate) deleted: Vec<DeletedRow>,
     /// Rows that could not be used.
     pub(crate) rejected_count: u64,
     /// How many of them there are for each reason's code.
@@ -63,8 +65,10 @@ impl Extracted {
         }
         if self.error.is_none() {
             self.rows.extend(result.rows);
+            self.deleted.extend(result.deleted);
         } else {
             self.rows = Vec::new();
+            self.deleted = Vec::new();
         }
     }
 }

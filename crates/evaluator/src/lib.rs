@@ -13,6 +13,7 @@ mod recompute;
 mod relay;
 mod run_handler;
 mod subjects;
+mod upsert;
 mod workers;
 
 use std::time::Duration;

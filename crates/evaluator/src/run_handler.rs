@@ -260,6 +260,11 @@ impl RunHandler {
             overlap: manifest.overlap,
             recompute,
             changes_listed: self.config.changes_listed,
+            seen: manifest
+                .pages
+                .iter()
+                .filter_map(|page| Some((page.number, parse_instant(&page.fetched_at)?)))
+                .collect(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::dimensions::DimensionReader;
 use crate::mask::{excerpt, mask};
 use crate::read_date::DateReader;
 use crate::read_number::{NotANumber, NumberReader};
-use crate::result::{RejectedRow, TaskResult};
+use crate::result::{DeletedRow, RejectedRow, TaskResult};
 use crate::task::Reading;
 use crate::tree::{Field, Piece, Tree, Value};
 
@@ -30,6 +30,14 @@ pub(crate) struct RowReader {
     unit: Option<Box<str>>,
     dimensions: DimensionReader,
     calculated: bool,
+    keyed: bool,
+}
+
+/// What became of a row.
+enum Became {
+    Row(Row),
+    /// Its record, of this key, counts no more.
+    Deleted(Box<str>),
 }
 
 /// Why a row is rejected: a stable code and a sentence.
@@ -45,6 +53,7 @@ impl RowReader {
             unit: reading.unit.as_deref().map(Into::into),
             dimensions: DimensionReader::new(reading.dimensions.clone()),
             calculated,
+            keyed: reading.keyed,
         }
     }
 
@@ -70,8 +79,15 @@ impl RowReader {
         for (index, value) in rows.iter().enumerate() {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             match self.row(tree, *value, page, index, now_ms) {
-                Ok(row) => into.rows.push(row),
-                Err((code, reason)) => reject(into, tree, *value, page, index, code, reason),
+                Ok(Became::Row(row)) => into.rows.push(row),
+                Ok(Became::Deleted(key)) => into.deleted.push(DeletedRow { key, page, index }),
+                Err((code, reason)) => {
+                    // As in a full read, a row that cannot be used counts for nothing, nor what it was before.
+                    if let Some(key) = self.key_of(tree, *value) {
+                        into.deleted.push(DeletedRow { key, page, index });
+                    }
+                    reject(into, tree, *value, page, index, code, reason);
+                }
             }
         }
     }
@@ -83,13 +99,13 @@ impl RowReader {
         page: u32,
         index: u32,
         now_ms: i64,
-    ) -> Result<Row, Refusal> {
+    ) -> Result<Became, Refusal> {
         let Value::Object(piece) = value else {
             return Err(not_a_row(tree, value));
         };
         let fields = tree.fields(piece);
-        let (mut number, mut date, mut dimensions, mut unit, mut key) =
-            (None, None, None, None, None);
+        let (mut number, mut date, mut dimensions, mut unit, mut key, mut deleted) =
+            (None, None, None, None, None, None);
         for (field, value) in fields {
             match field {
                 Field::Value => number = Some(*value),
@@ -97,29 +113,50 @@ impl RowReader {
                 Field::Dimensions => dimensions = Some(*value),
                 Field::Unit => unit = Some(*value),
                 Field::Key => key = Some(*value),
+                Field::Deleted => deleted = Some(*value),
                 Field::Other(_) => {}
+            }
+        }
+        let key = key_text(tree, key)?;
+        if self.keyed {
+            let Some(key) = &key else {
+                let text = "the record has no key, by which `mode: upsert` follows it".to_owned();
+                return Err(("key.missing", text));
+            };
+            if deleted.is_some_and(|deleted| is_true(tree, deleted)) {
+                return Ok(Became::Deleted(key.clone()));
             }
         }
         let Some(number) = number else {
             let is_other_object = !fields.is_empty()
                 && fields
                     .iter()
-                    .all(|(field, _)| matches!(field, Field::Other(_)));
+                    .all(|(field, _)| matches!(field, Field::Other(_) | Field::Deleted));
             return Err(if is_other_object {
                 not_a_row(tree, value)
             } else {
                 ("value.missing", "the record has no value".to_owned())
             });
         };
-        Ok(Row {
+        Ok(Became::Row(Row {
             value: self.value(tree, number)?,
             at: self.instant(tree, date, now_ms)?,
             dimensions: self.dimensions.read(tree, dimensions)?,
             unit: self.unit(tree, unit)?,
-            key: key_text(tree, key)?,
+            key,
             page,
             index,
-        })
+        }))
+    }
+
+    /// The key of a row that cannot be used, where records are followed by their keys.
+    fn key_of(&self, tree: &Tree, value: Value) -> Option<Box<str>> {
+        let Value::Object(piece) = value else {
+            return None;
+        };
+        let mut fields = tree.fields(piece).iter().filter(|_| self.keyed);
+        let (_, key) = fields.find(|(field, _)| *field == Field::Key)?;
+        key_text(tree, Some(*key)).ok().flatten()
     }
 
     fn value(&self, tree: &Tree, value: Value) -> Result<RowValue, Refusal> {
@@ -226,6 +263,18 @@ impl RowReader {
                 format!("the unit is {}, not a text", kind(tree, other)),
             )),
         }
+    }
+}
+
+/// Whether JSONata takes a value for true.
+fn is_true(tree: &Tree, value: Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(truth) => truth,
+        Value::Number(number) => number != 0.0,
+        Value::Text(piece) => !tree.text(piece).is_empty(),
+        Value::List(piece) => tree.items(piece).iter().any(|item| is_true(tree, *item)),
+        Value::Object(piece) => !tree.fields(piece).is_empty(),
     }
 }
 

@@ -428,7 +428,9 @@ fn put_back_places(result: &mut TaskResult, failed: &[u32]) {
             .iter_mut()
             .skip(failed.len())
             .map(|row| &mut row.index);
-        for index in result.rows.iter_mut().map(|row| &mut row.index).chain(kept) {
+        let rows = result.rows.iter_mut().map(|row| &mut row.index);
+        let deleted = result.deleted.iter_mut().map(|row| &mut row.index);
+        for index in rows.chain(deleted).chain(kept) {
             *index += u32::from(*index >= *place);
         }
     }

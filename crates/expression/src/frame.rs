@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::budget::{FRAME_BYTES, Limits};
 use crate::evaluate::{Page, RunContext};
-use crate::{EvaluationError, RejectedRow, Task, TaskResult};
+use crate::{DeletedRow, EvaluationError, RejectedRow, Task, TaskResult};
 
 /// Bytes before the message: its length as a little-endian u32.
 pub const HEADER_BYTES: usize = 4;
@@ -280,6 +280,7 @@ pub(crate) struct ResultFrame {
     dimensions: Vec<Dimensions>,
     units: Vec<Box<str>>,
     rows: Vec<RowFrame>,
+    deleted: Vec<DeletedRow>,
     rejected_count: u64,
     rejected_by: BTreeMap<String, u64>,
     rejected: Vec<RejectedRow>,
@@ -357,6 +358,7 @@ impl ResultFrame {
             dimensions,
             units,
             rows,
+            deleted: result.deleted,
             rejected_count: result.rejected_count,
             rejected_by: result.rejected_by,
             rejected: result.rejected,
@@ -390,6 +392,7 @@ impl ResultFrame {
         TaskResult {
             id: self.id,
             rows: rows.collect(),
+            deleted: self.deleted,
             rejected_count: self.rejected_count,
             rejected_by: self.rejected_by,
             rejected: self.rejected,

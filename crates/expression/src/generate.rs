@@ -30,6 +30,44 @@ pub fn generate(select: &Select, _metric_type: MetricType) -> String {
         }
         text.push('.');
     }
+    push_row(&mut text, select, value);
+    if !root {
+        text.push_str("[]");
+    }
+    text
+}
+
+/// Returns the JSONata of a selection whose records are followed by their keys (`mode: upsert`).
+///
+/// A record that `where` leaves out, or that is `deleted`, is told as gone: what it counted for goes with it.
+///
+/// ```text
+/// orders.((state = "paid") ? { "date": at, "value": total, "key": id } : { "key": id, "deleted": true })[]
+/// ```
+pub fn generate_keyed(select: &Select) -> String {
+    let counts = match (&select.where_, &select.deleted) {
+        (None, None) => return generate(select, MetricType::Events),
+        (Some(condition), None) => format!("({})", condition.trim()),
+        (None, Some(deleted)) => format!("(({}) ? false : true)", deleted.trim()),
+        (Some(condition), Some(deleted)) => {
+            let (condition, deleted) = (condition.trim(), deleted.trim());
+            format!("(({deleted}) ? false : ({condition}))")
+        }
+    };
+    let value = match &select.value {
+        None | Some(ValueSelect::Count) => "1",
+        Some(ValueSelect::Path { path, .. }) => path.trim(),
+    };
+    let mut text = String::new();
+    push_records(&mut text, select.records.as_ref());
+    let _ = write!(text, ".({counts} ? ");
+    push_row(&mut text, select, value);
+    let key = select.key.as_deref().unwrap_or("null").trim();
+    let _ = write!(text, " : {{ \"key\": {key}, \"deleted\": true }})[]");
+    text
+}
+
+fn push_row(text: &mut String, select: &Select, value: &str) {
     text.push_str("{ ");
     if let Some(date) = &select.date {
         let _ = write!(text, "\"date\": {}, ", date.path.trim());
@@ -50,10 +88,6 @@ pub fn generate(select: &Select, _metric_type: MetricType) -> String {
         let _ = write!(text, ", \"key\": {}", key.trim());
     }
     text.push_str(" }");
-    if !root {
-        text.push_str("[]");
-    }
-    text
 }
 
 /// The JSONata of a selection's records alone, as a list.

@@ -76,6 +76,7 @@ fn of_select(select: &Select, found: &mut Vec<(String, String)>) {
         }
     };
     push("where", &select.where_);
+    push("deleted", &select.deleted);
     if let Some(ValueSelect::Path { path, .. }) = &select.value {
         push("value.path", &Some(path.clone()));
     }

@@ -16,6 +16,9 @@ pub struct TaskResult {
     pub id: u32,
     /// The rows that can be used, in the order of the records.
     pub rows: Vec<Row>,
+    /// Records that count no more, where records are followed by their keys: those said to be deleted, and those
+    /// whose row could not be used.
+    pub deleted: Vec<DeletedRow>,
     /// How many rows could not be used.
     pub rejected_count: u64,
     /// How many of them there are for each reason's code.
@@ -52,6 +55,17 @@ impl TaskResult {
             ..Self::default()
         }
     }
+}
+
+/// A record that counts no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedRow {
+    /// What makes the record itself.
+    pub key: Box<str>,
+    /// The page it came from.
+    pub page: u32,
+    /// Its place among the rows of that page, from 0.
+    pub index: u32,
 }
 
 /// A row that cannot be used, with the reason and what it looked like.

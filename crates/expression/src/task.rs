@@ -1,12 +1,12 @@
 //! What a worker is told about one metric: its expression, and how to read the rows.
 
 use definition::{
-    Aggregation, Dataset, DateFormat, Metric, MetricType, Missing, NumberFormat, Records, Scope,
-    ValuePage, ValueSelect,
+    Aggregation, Dataset, DateFormat, Metric, MetricType, Missing, Mode, NumberFormat, Records,
+    Scope, ValuePage, ValueSelect,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::generate::{expression_of_records, generate};
+use crate::generate::{expression_of_records, generate, generate_keyed};
 
 /// One metric's evaluation, self-contained, so that a worker needs nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct Reading {
     pub missing_is_empty: bool,
     /// Whether only the first page is evaluated (`page: first`).
     pub first_page_only: bool,
+    /// Whether records are followed by their keys: a row needs one, and may say that its record is `deleted`.
+    pub keyed: bool,
 }
 
 /// How a value that is text is read.
@@ -87,7 +89,12 @@ impl Task {
             .expression
             .as_deref()
             .filter(|text| !text.trim().is_empty());
-        let expression = written.map_or_else(|| generate(&select, metric_type), str::to_owned);
+        let keyed = metric.mode == Mode::Upsert;
+        let expression = match written {
+            Some(written) => written.to_owned(),
+            None if keyed => generate_keyed(&select),
+            None => generate(&select, metric_type),
+        };
         let (number, scale, first_page_only) = match &select.value {
             Some(ValueSelect::Path {
                 page,
@@ -133,6 +140,7 @@ impl Task {
             },
             missing_is_empty: select.missing == Missing::Empty,
             first_page_only: first_page_only && written.is_none(),
+            keyed,
         };
         Self {
             id,

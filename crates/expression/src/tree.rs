@@ -51,6 +51,7 @@ pub(crate) enum Field {
     Dimensions,
     Unit,
     Key,
+    Deleted,
     Other(u32),
 }
 
@@ -109,6 +110,7 @@ impl Tree {
             Field::Dimensions => "dimensions",
             Field::Unit => "unit",
             Field::Key => "key",
+            Field::Deleted => "deleted",
             Field::Other(place) => self.names.get(place as usize).map_or("", |name| name),
         }
     }
@@ -120,6 +122,7 @@ impl Tree {
             "dimensions" => return Field::Dimensions,
             "unit" => return Field::Unit,
             "key" => return Field::Key,
+            "deleted" => return Field::Deleted,
             _ => {}
         }
         let count = self.names.len().min(FEW_NAMES);

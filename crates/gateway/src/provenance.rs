@@ -1,5 +1,6 @@
 //! Provenance: from a number back to the runs, pages, requests and expressions that made it, and to records.
 
+mod kept;
 mod question;
 
 use std::collections::BTreeMap;
@@ -171,7 +172,10 @@ pub(crate) async fn provenance(
         .filter(|one| touches(one, question.range))
         .cloned()
         .collect();
-    let mut parts = if question.rules.accumulates() {
+    let kept = kept::parts(&gateway, workspace, &name, &question, state.revision).await?;
+    let mut parts = if let Some(kept) = kept {
+        kept
+    } else if question.rules.accumulates() {
         sampled(&gateway, workspace, &name, &point.samples, &covered).await?
     } else {
         by_coverage(&gateway, workspace, &covered).await?
@@ -223,6 +227,8 @@ struct Part {
     end: i64,
     complete: bool,
     revision: i64,
+    /// Its records, where they are kept one by one.
+    kept: Option<RowsFound>,
 }
 
 async fn by_coverage(
@@ -252,6 +258,7 @@ async fn by_coverage(
             end: one.end,
             complete: one.complete,
             revision: one.revision,
+            kept: None,
         });
     }
     Ok(parts)
@@ -284,6 +291,7 @@ async fn sampled(
                 end: at + 1,
                 complete: facts.is_none_or(|facts| facts.complete),
                 revision: facts.map(|facts| facts.revision).unwrap_or_default(),
+                kept: None,
             }
         })
         .collect())
@@ -348,6 +356,9 @@ impl Asking<'_> {
         manifest: Option<&RunManifest>,
     ) -> (Option<RowsFound>, Option<String>) {
         let say = |note: &str| (None, Some(note.to_owned()));
+        if part.kept.is_some() {
+            return (part.kept.clone(), None);
+        }
         if part.run.is_none() {
             return say("the run is not kept any more; runs are kept for 90 days");
         }

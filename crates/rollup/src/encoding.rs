@@ -150,7 +150,7 @@ fn decode_1(bytes: &[u8]) -> Option<State> {
     })
 }
 
-fn put(out: &mut Vec<u8>, mut value: u128) {
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u128) {
     loop {
         let low = (value & 0x7F) as u8;
         value >>= 7;
@@ -162,14 +162,14 @@ fn put(out: &mut Vec<u8>, mut value: u128) {
     }
 }
 
-fn put_signed(out: &mut Vec<u8>, value: i128) {
+pub(crate) fn put_signed(out: &mut Vec<u8>, value: i128) {
     put(
         out,
         (value.cast_unsigned() << 1) ^ (value >> 127).cast_unsigned(),
     );
 }
 
-fn put_decimal(out: &mut Vec<u8>, value: Decimal) {
+pub(crate) fn put_decimal(out: &mut Vec<u8>, value: Decimal) {
     let (mantissa, exponent) = value.parts();
     put_signed(out, i128::from(exponent));
     put_signed(out, mantissa);
@@ -243,10 +243,10 @@ fn put_sketch(out: &mut Vec<u8>, sketch: &Sketch) {
     }
 }
 
-struct Input<'a>(&'a [u8]);
+pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
 impl Input<'_> {
-    fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         let (byte, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*byte)
@@ -278,16 +278,16 @@ impl Input<'_> {
         }
     }
 
-    fn whole<T: TryFrom<u128>>(&mut self) -> Option<T> {
+    pub(crate) fn whole<T: TryFrom<u128>>(&mut self) -> Option<T> {
         T::try_from(self.wide()?).ok()
     }
 
-    fn signed<T: TryFrom<i128>>(&mut self) -> Option<T> {
+    pub(crate) fn signed<T: TryFrom<i128>>(&mut self) -> Option<T> {
         let value = self.wide()?;
         T::try_from((value >> 1).cast_signed() ^ -((value & 1).cast_signed())).ok()
     }
 
-    fn decimal(&mut self) -> Option<Decimal> {
+    pub(crate) fn decimal(&mut self) -> Option<Decimal> {
         let exponent = self.signed()?;
         Decimal::new(self.signed()?, exponent)
     }

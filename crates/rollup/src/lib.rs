@@ -10,6 +10,7 @@ mod series;
 
 // What is kept.
 mod accumulator;
+mod contribution;
 mod distinct;
 mod encoding;
 mod quantile;
@@ -41,6 +42,7 @@ pub use alert::{
 };
 pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, StoredCell, answer};
 pub use compare::{Compare, Comparison, Direction, SeriesComparison};
+pub use contribution::Contribution;
 pub use coverage::Coverage;
 pub use decimal::{Decimal, DecimalError, MAX_DIGITS, MAX_MAGNITUDE, Sum};
 pub use definition::Interval;

@@ -56,4 +56,4 @@ pub(crate) fn not_found() -> Answer {
     Answer::v4_error(StatusCode::NOT_FOUND, "Not Found")
 }
 
-const INDEX: &str = r#"{"name":"Tidemark sample API","v3":["/v3/account","/v3/subscribers","/v3/purchases","/v3/tags","/v3/forms","/v3/sequences","/v3/broadcasts","/v3/broadcasts/{id}/stats"],"v4":["/v4/account","/v4/subscribers","/v4/purchases","/v4/tags","/v4/forms","/v4/broadcasts","/v4/broadcasts/{id}/stats"],"generic":["/api/page","/api/has_more","/api/short","/api/offset","/api/cursor","/api/next","/api/link","/api/search","/api/form","/api/by_header","/api/by_path/{page}","/api/rates","/api/columns"]}"#;
+const INDEX: &str = r#"{"name":"Tidemark sample API","v3":["/v3/account","/v3/subscribers","/v3/purchases","/v3/tags","/v3/forms","/v3/sequences","/v3/broadcasts","/v3/broadcasts/{id}/stats"],"v4":["/v4/account","/v4/subscribers","/v4/purchases","/v4/tags","/v4/forms","/v4/broadcasts","/v4/broadcasts/{id}/stats"],"generic":["/api/page","/api/has_more","/api/short","/api/offset","/api/cursor","/api/next","/api/link","/api/search","/api/form","/api/by_header","/api/by_path/{page}","/api/rates","/api/columns","/api/orders"]}"#;

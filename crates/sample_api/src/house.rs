@@ -12,6 +12,7 @@ use crate::answer::Answer;
 use crate::door::Door;
 use crate::fault::{Book, Fault};
 use crate::ledger::Books;
+use crate::orders::Orders;
 use crate::query::Query;
 use crate::world::World;
 use crate::{Config, api, truth};
@@ -27,6 +28,7 @@ pub(crate) struct House {
     pub(crate) book: Book,
     pub(crate) books: Books,
     pub(crate) door: Door,
+    pub(crate) orders: Orders,
 }
 
 /// The records as they are now, and the pages already written from them.
@@ -59,6 +61,7 @@ impl House {
             book: Book::default(),
             books: Books::new(),
             door: Door::new(config.seed, &config.secret),
+            orders: Orders::default(),
             config,
         }
     }

@@ -14,6 +14,7 @@
 //! | `door` | who may come in with a token: a token server, a login, and what they guard |
 //! | `world`, `random` | the records, and the chance they are made from |
 //! | `listing` | which records a page shows, and how a list is written |
+//! | `orders` | records that come, change, move and go while somebody reads them |
 //! | `answer`, `body`, `encode` | what goes back, and how it travels |
 //! | `fault`, `suffer` | what goes wrong on request, and how it does |
 //! | `ledger`, `truth` | what was served, and what is true |
@@ -29,6 +30,7 @@ mod fault;
 mod house;
 mod ledger;
 mod listing;
+mod orders;
 mod query;
 mod random;
 mod server;
@@ -41,5 +43,6 @@ pub use config::Config;
 pub use door::{CLIENT, LASTING_REFRESH, REFRESH};
 pub use fault::{Fault, UnknownFault};
 pub use ledger::{Ledger, Served};
+pub use orders::Order;
 pub use server::Server;
 pub use truth::{By, Sums, Truth, Wanted};

@@ -25,6 +25,7 @@ use crate::door::{Door, Passed};
 use crate::fault::{Fault, Kind, UnknownFault, twist};
 use crate::house::House;
 use crate::ledger::{Books, Ledger};
+use crate::orders::Order;
 use crate::query::{Query, decode};
 use crate::socket::Socket;
 use crate::suffer::{ResetOnRequest, respond, suffer, too_many};
@@ -144,6 +145,21 @@ impl Server {
     /// Adds subscribers who join at `at`; all answers and truths know of them at once.
     pub fn add_subscribers(&self, count: u32, at: Timestamp) {
         self.house.add_subscribers(count, at);
+    }
+
+    /// Makes an order, or changes it.
+    pub fn put_order(&self, order: Order) {
+        self.house.orders.put(order);
+    }
+
+    /// Deletes an order.
+    pub fn delete_order(&self, id: u64) {
+        self.house.orders.delete(id);
+    }
+
+    /// Returns the orders that are there now.
+    pub fn orders(&self) -> Vec<Order> {
+        self.house.orders.present()
     }
 
     /// Stops listening, lets open answers end for a moment, and returns.
@@ -274,7 +290,9 @@ async fn serve(
         striking = Some(kinds);
         twist
     };
-    let answer = if Door::guards(path) {
+    let answer = if path == "/api/orders" {
+        house.orders.answer(&query)
+    } else if Door::guards(path) {
         match house.door.pass(&asked) {
             Passed::Answered(answer) => answer,
             Passed::On(path) => {

@@ -27,7 +27,8 @@ pub(crate) async fn write(
 ) -> Result<Replaced> {
     let metric = held.id;
     let known = series(tx, held).await?;
-    let overflow = add_series(tx, metric, known, series_limit, cells).await?;
+    let names = cells.iter().map(|cell| cell.series.as_str());
+    let overflow = add_series(tx, metric, known, series_limit, names).await?;
     let mut changes = Vec::new();
     let mut upserts: BTreeMap<(i64, i64), &Cell> = BTreeMap::new();
     for cell in cells {
@@ -120,28 +121,29 @@ pub(crate) fn merge(intervals: &[Interval]) -> Vec<Interval> {
 }
 
 /// Makes the series that are new, up to the limit; returns how many had no room.
-async fn add_series(
+pub(crate) async fn add_series<'a>(
     tx: &mut Tx,
     metric: i64,
     known: &mut Series,
     limit: usize,
-    cells: &[Cell],
+    names: impl IntoIterator<Item = &'a str>,
 ) -> Result<u64> {
     let step = "add series";
-    let mut fresh = unknown(known, cells);
+    let mut fresh = unknown(known, names);
     if fresh.is_empty() {
         return Ok(0);
     }
     if known.ids.len() + fresh.len() > limit {
-        // Make room: series that have no cells left.
+        // Make room: series that have neither cells nor records left.
         let sql = "DELETE FROM series WHERE metric_id = $1 AND id NOT IN \
-                   (SELECT DISTINCT series_id FROM cells WHERE metric_id = $1) RETURNING id";
+                   (SELECT DISTINCT series_id FROM cells WHERE metric_id = $1) AND id NOT IN \
+                   (SELECT series_id FROM records WHERE metric_id = $1 AND start_at IS NOT NULL) RETURNING id";
         for row in tx.rows(step, sql, values![metric]).await? {
             if let Some(key) = known.keys.remove(&row.int(0)?) {
                 known.ids.remove(&key);
             }
         }
-        fresh = unknown(known, cells);
+        fresh.retain(|_, name| !known.ids.contains_key(*name));
     }
     let room = limit.saturating_sub(known.ids.len());
     let overflow = fresh.len().saturating_sub(room);
@@ -162,14 +164,13 @@ async fn add_series(
 }
 
 /// The series of cells that have no number yet, by the hash of their key.
-fn unknown<'a>(known: &Series, cells: &'a [Cell]) -> BTreeMap<String, &'a str> {
-    let mut unknown = BTreeMap::new();
-    for cell in cells {
-        if !known.ids.contains_key(&cell.series) {
-            unknown.insert(identity::hash(&cell.series), cell.series.as_str());
-        }
-    }
-    unknown
+fn unknown<'a>(
+    known: &Series,
+    names: impl IntoIterator<Item = &'a str>,
+) -> BTreeMap<String, &'a str> {
+    let names = names.into_iter();
+    let fresh = names.filter(|name| !known.ids.contains_key(*name));
+    fresh.map(|name| (identity::hash(name), name)).collect()
 }
 
 #[cfg(test)]

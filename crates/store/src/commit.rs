@@ -60,6 +60,8 @@ pub struct Commit {
 /// What the transaction knows of one metric.
 pub(crate) struct Held {
     pub(crate) id: i64,
+    /// By which revision its records are placed, where it keeps any.
+    pub(crate) records_revision: Option<i64>,
     version: i64,
     /// The version is higher than the stored one.
     is_raised: bool,
@@ -367,9 +369,19 @@ impl Commit {
         self.tx.commit("commit a run").await
     }
 
+    /// The transaction, and what it knows of a metric.
+    pub(crate) fn parts(&mut self, metric: &str) -> Result<(&mut Tx, &mut Held)> {
+        Ok((&mut self.tx, held(&mut self.held, metric)?))
+    }
+
+    /// How many series a metric may have.
+    pub(crate) fn series_limit(&self) -> usize {
+        self.series_limit
+    }
+
     async fn hold(mut tx: Tx, run: Run, facts: Facts) -> Result<Self> {
         let step = "lock metrics";
-        let sql = "SELECT id, name, revision, version FROM metrics WHERE workspace = $1 AND dataset = $2 \
+        let sql = "SELECT id, name, revision, version, records_revision FROM metrics WHERE workspace = $1 AND dataset = $2 \
                    ORDER BY name §lock";
         let rows = tx
             .rows(step, sql, values![&run.workspace, &run.dataset])
@@ -382,6 +394,7 @@ impl Commit {
                 name.clone(),
                 Held {
                     id,
+                    records_revision: row.int_or_null(4)?,
                     version,
                     is_raised: false,
                     coverage: None,
@@ -453,7 +466,7 @@ async fn lock_run(tx: &mut Tx, ws: &str, dataset: &str, run: &str) -> Result<Opt
     Ok(Some((runs::read(&row)?, facts)))
 }
 
-fn held<'a>(held: &'a mut HashMap<String, Held>, metric: &str) -> Result<&'a mut Held> {
+pub(crate) fn held<'a>(held: &'a mut HashMap<String, Held>, metric: &str) -> Result<&'a mut Held> {
     held.get_mut(metric).ok_or_else(|| Error::NotFound {
         kind: "metric",
         name: metric.to_owned(),

@@ -363,6 +363,7 @@ impl Row {
     column!(int_or_null, Option<i64>);
     column!(text, String);
     column!(text_or_null, Option<String>);
+    column!(bytes, Vec<u8>);
 
     /// Reads a 0 or 1.
     pub(crate) fn is(&self, at: usize) -> Result<bool> {

@@ -20,6 +20,7 @@ mod points;
 mod postgres;
 mod reading;
 mod recompute;
+mod records;
 mod run_end;
 mod runs;
 mod secrets;
@@ -47,9 +48,12 @@ pub use deliveries::{
 };
 pub use error::{Error, Result};
 pub use outbox::OutboxRow;
-pub use points::{Cell, CellChange, Coverage, MetricState, Point, SeriesPoints, SeriesRows};
+pub use points::{
+    Cell, CellChange, CellPlace, Coverage, MetricState, Point, SeriesPoints, SeriesRows,
+};
 pub use reading::{Unreadable, instant, parse_instant};
 pub use recompute::Recompute;
+pub use records::{RECORDS_A_STATEMENT, Record, RecordCursor, RecordRun};
 pub use run_end::{GONE_PAUSES_AT, RunEnd};
 pub use runs::{
     DueSlot, Evaluation, Interval, MetricOutcome, MetricRun, NewRuns, Opened, Outcome,
@@ -57,7 +61,8 @@ pub use runs::{
 };
 pub use secrets::{SealedSecret, SecretInfo};
 pub use sweep::{
-    AUDIT_KEPT, BATCH, DELIVERIES_KEPT, EXPIRED_TOKENS_KEPT, REJECTED_KEPT, RUNS_KEPT, Swept,
+    AUDIT_KEPT, BATCH, DELIVERIES_KEPT, EXPIRED_TOKENS_KEPT, GONE_RECORDS_KEPT, REJECTED_KEPT,
+    RUNS_KEPT, Swept,
 };
 pub use tokens::{NewToken, Token};
 pub use watches::{DueWatch, Judged, Watch};

@@ -38,6 +38,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0005_watched.sql"),
         include_str!("../migrations/postgres/0005_watched.sql"),
     ),
+    (
+        6,
+        "records",
+        include_str!("../migrations/sqlite/0006_records.sql"),
+        include_str!("../migrations/postgres/0006_records.sql"),
+    ),
 ];
 
 /// The advisory lock that one migrating process holds; any number that nobody else uses.

@@ -25,6 +25,15 @@ pub struct Cell {
     pub partial: bool,
 }
 
+/// Where a cell is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellPlace {
+    /// The bucket's first instant.
+    pub start: i64,
+    /// The series key in canonical JSON.
+    pub series: String,
+}
+
 /// A cell that changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellChange {
@@ -239,13 +248,15 @@ impl Store {
             "DELETE FROM series WHERE metric_id = $1",
             "DELETE FROM coverage WHERE metric_id = $1",
             "DELETE FROM syncs WHERE metric_id = $1",
+            "DELETE FROM records WHERE metric_id = $1",
         ] {
             tx.run(step, sql, values![id]).await?;
         }
         let sql = "SELECT value FROM settings WHERE key = $1";
         let row = tx.row(step, sql, values![EPOCH_SETTING]).await?;
         let version = next_version(version, epoch(row.as_ref())?);
-        let sql = "UPDATE metrics SET version = $2, last_success_at = NULL WHERE id = $1";
+        let sql = "UPDATE metrics SET version = $2, last_success_at = NULL, records_revision = NULL \
+                   WHERE id = $1";
         tx.run(step, sql, values![id, version]).await?;
         let entry = Entry {
             action: "purged",

@@ -15,6 +15,8 @@ pub const AUDIT_KEPT: i64 = 400 * DAY;
 pub const EXPIRED_TOKENS_KEPT: i64 = 30 * DAY;
 /// A month of what was sent to whom, for people who ask.
 pub const DELIVERIES_KEPT: i64 = 30 * DAY;
+/// What is known to be gone is remembered until no earlier run can bring it back: runs retry for hours.
+pub const GONE_RECORDS_KEPT: i64 = 7 * DAY;
 /// Rows of one table deleted at a time: milliseconds, so that nobody waits behind a sweep.
 pub const BATCH: u32 = 1_000;
 
@@ -24,6 +26,7 @@ enum Table {
     Audit,
     Tokens,
     Deliveries,
+    Records,
 }
 
 /// What one sweep deleted.
@@ -37,6 +40,8 @@ pub struct Swept {
     pub audit: u64,
     /// Cells of deleted metrics.
     pub cells: u64,
+    /// Records that went long ago.
+    pub records: u64,
     /// Tokens that expired long ago.
     pub tokens: u64,
     /// Messages to people that ended long ago.
@@ -78,6 +83,12 @@ impl Store {
                  AND state NOT IN ('waiting', 'queued') ORDER BY created_at LIMIT $2)",
                 now - DELIVERIES_KEPT,
             ),
+            (
+                Table::Records,
+                "DELETE FROM records WHERE (metric_id, key) IN (SELECT metric_id, key FROM records \
+                 WHERE start_at IS NULL AND seen_at < $1 ORDER BY seen_at LIMIT $2)",
+                now - GONE_RECORDS_KEPT,
+            ),
         ] {
             let deleted = self
                 .database
@@ -90,6 +101,7 @@ impl Store {
                 Table::Audit => swept.audit = deleted,
                 Table::Tokens => swept.tokens = deleted,
                 Table::Deliveries => swept.deliveries = deleted,
+                Table::Records => swept.records = deleted,
             }
         }
         self.sweep_doomed(&mut swept).await?;
@@ -112,7 +124,12 @@ impl Store {
             .database
             .run(step, sql, values![metric, batch, i64::MAX])
             .await?;
-        if swept.cells > 0 {
+        let sql = "DELETE FROM records WHERE metric_id = $1 AND key <= COALESCE((SELECT key FROM records \
+                   WHERE metric_id = $1 ORDER BY key LIMIT 1 OFFSET $2), (SELECT MAX(key) FROM records \
+                   WHERE metric_id = $1))";
+        let records = self.database.run(step, sql, values![metric, batch]).await?;
+        swept.records += records;
+        if swept.cells + records > 0 {
             return Ok(());
         }
         let mut tx = self.database.begin(step).await?;

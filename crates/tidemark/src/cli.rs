@@ -1,9 +1,13 @@
 //! The words of the command line.
 
+mod numbers;
+
 use std::path::PathBuf;
 
 use crate::egress_args::EgressArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use numbers::Provenance;
 
 /// Any REST API in, live metrics out.
 #[derive(Debug, Parser)]
@@ -425,29 +429,6 @@ pub(crate) struct Query {
     /// none, zero or previous
     #[arg(long)]
     pub(crate) fill: Option<String>,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Provenance {
-    /// The metric
-    pub(crate) name: String,
-    /// A day or an instant of the point
-    #[arg(long)]
-    pub(crate) start: String,
-    /// A member of the point: state=active; may be repeated, and dimensions left out are joined
-    #[arg(long = "where", value_name = "DIMENSION=MEMBER")]
-    pub(crate) dimension: Vec<String>,
-    /// The point's unit, where there are several
-    #[arg(long)]
-    pub(crate) unit: Option<String>,
-    /// hour, day, week, month, quarter or year [default: the metric's resolution]
-    #[arg(long)]
-    pub(crate) granularity: Option<String>,
-    /// Records listed of each run
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
-    pub(crate) limit: u32,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }

@@ -2,7 +2,7 @@ use super::{Decoder, Fields, Key, Place, TITLE, TextRule};
 use crate::aggregation::{Aggregation, MetricType, OverTime};
 use crate::dataset::Dataset;
 use crate::granularity::Granularity;
-use crate::metric::{Covers, Metric, Ratio, Scope, Trend, WEEKDAYS};
+use crate::metric::{Covers, Metric, Mode, Ratio, Scope, Trend, WEEKDAYS};
 use crate::name::Name;
 use crate::node::Content;
 use crate::parent::Parent;
@@ -100,6 +100,11 @@ pub(crate) const METRIC: &[Key] = &[
         "covers",
         "without a window: whether older records not in a run stay (recent) or are gone (all)",
         || schema::words(Covers::WORDS),
+    ),
+    Key::optional(
+        "mode",
+        "how runs join: restate (the default: a run replaces the range it covers) or upsert (record by record, by `select.key`)",
+        || schema::words(Mode::WORDS),
     ),
     Key::optional(
         "reject_limit",
@@ -311,6 +316,15 @@ pub(crate) fn metric(decoder: &mut Decoder, place: &Place<'_>) -> Option<Metric>
             Covers::parse,
         )
         .unwrap_or(Covers::Recent),
+        mode: word(
+            decoder,
+            f,
+            "mode",
+            Mode::WORDS,
+            "definition.mode",
+            Mode::parse,
+        )
+        .unwrap_or(Mode::Restate),
         reject_limit: f
             .get("reject_limit")
             .and_then(|p| ratio(decoder, &p))

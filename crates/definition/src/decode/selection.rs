@@ -46,6 +46,11 @@ pub(crate) const SELECT: &[Key] = &[
         schema::expression,
     ),
     Key::optional(
+        "deleted",
+        "with `mode: upsert`: whether a record is gone (JSONata on one record)",
+        schema::expression,
+    ),
+    Key::optional(
         "missing",
         "when `records` is not in the answer: fail (the default) or empty",
         || schema::words(Missing::WORDS),
@@ -116,6 +121,7 @@ pub(crate) fn select(decoder: &mut Decoder, place: &Place<'_>) -> Option<Select>
         unit: fields.get("unit").and_then(|p| decoder.expression(&p)),
         date: fields.get("date").and_then(|p| date(decoder, &p)),
         key: fields.get("key").and_then(|p| decoder.expression(&p)),
+        deleted: fields.get("deleted").and_then(|p| decoder.expression(&p)),
         missing: fields
             .get("missing")
             .and_then(|p| decoder.word(&p, Missing::WORDS, "definition.missing", Missing::parse))

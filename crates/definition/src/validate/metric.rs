@@ -1,7 +1,7 @@
 use super::request;
 use crate::aggregation::{Aggregation, MetricType};
 use crate::dataset::Dataset;
-use crate::metric::{Covers, Metric};
+use crate::metric::{Covers, Metric, Mode};
 use crate::problem::{Problem, quoted};
 use crate::schedule::{CronError, Schedule};
 use crate::selection::ValueSelect;
@@ -77,6 +77,32 @@ pub(super) fn check_rules(metric: &Metric, dataset: Option<&Dataset>, problems: 
                 "only levels and periods are joined by a rule over time, and this metric's type is {metric_type}"
             ),
         );
+    }
+    if select.deleted.is_some() && metric.mode != Mode::Upsert {
+        problem(
+            "definition.deleted",
+            "select.deleted",
+            "records are followed one by one with `mode: upsert` only; otherwise write `where`"
+                .into(),
+        );
+    }
+    if metric.mode == Mode::Upsert {
+        if metric_type != MetricType::Events {
+            problem(
+                "definition.mode",
+                "mode",
+                format!(
+                    "only events are kept record by record, and this metric's type is {metric_type}"
+                ),
+            );
+        }
+        if metric.expression.is_none() && select.key.is_none() {
+            problem(
+                "definition.key_required",
+                "select.key",
+                "`mode: upsert` needs a key: what makes a record itself, such as its id".into(),
+            );
+        }
     }
     if metric.expression.is_some() {
         return;

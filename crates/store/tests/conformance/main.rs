@@ -12,6 +12,7 @@ mod fixture;
 mod ledger;
 mod model;
 mod points;
+mod records;
 mod seen;
 mod things;
 mod watched;
