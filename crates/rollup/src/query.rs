@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use crate::bucket::{buckets, instant, millis, snap_outward};
 use crate::compare::Compare;
 use crate::range::back_by;
+use crate::range::{Loose, loose};
 use crate::series::Rules;
 
 /// Most points of one series in an answer.
@@ -147,6 +148,7 @@ impl Query {
             });
         }
         let zone = self.zone(rules);
+        let range = self.widened(rules, range);
         for edge in edges(range, self.granularity, zone, rules) {
             if rules
                 .resolution
@@ -202,6 +204,19 @@ impl Query {
         let zone = self.zone(rules);
         let steps = buckets(range, self.granularity, zone, rules.week_start);
         Box::new(steps.map(|bucket| bucket.start))
+    }
+
+    /// Moves ends that nobody asked for (now, the first that is known) to the stored boundary outside them.
+    fn widened(&self, rules: &Rules, range: Interval) -> Interval {
+        if rules.resolution == Granularity::All {
+            return range;
+        }
+        let outward = snap_outward(range, rules.resolution, &rules.zone, rules.week_start);
+        match self.range.as_deref().and_then(loose) {
+            Some(Loose::End) => Interval::new(range.start, outward.end),
+            Some(Loose::Both) => outward,
+            None => range,
+        }
     }
 
     pub(crate) fn is_zone_of(&self, rules: &Rules) -> bool {

@@ -179,6 +179,24 @@ pub fn resolve(
     })
 }
 
+/// Where a named range ends because nothing lies beyond, not because somebody asked for that instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loose {
+    /// At its end, which is now.
+    End,
+    /// At both ends, which are the first and the last that is known.
+    Both,
+}
+
+/// Returns which ends of a named range may move outward to the next stored boundary.
+pub(crate) fn loose(name: &str) -> Option<Loose> {
+    match read(name).ok()? {
+        Named::ToDate(_) => Some(Loose::End),
+        Named::AllTime => Some(Loose::Both),
+        Named::Buckets { .. } => None,
+    }
+}
+
 /// Returns the first instant after `now` at which a name stands for another range; nothing for `all_time`.
 ///
 /// # Errors

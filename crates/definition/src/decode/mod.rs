@@ -217,15 +217,6 @@ impl Decoder {
         self.problem(place, "definition.type", message)
     }
 
-    /// Records that something of the design is not there yet.
-    pub(crate) fn not_yet(&mut self, place: &Place<'_>, what: &str) {
-        self.problem(
-            place,
-            "definition.not_yet",
-            format!("{what} is not supported yet"),
-        );
-    }
-
     /// Opens an object: refuses unknown, repeated and future keys, and misses required ones.
     pub(crate) fn object<'n>(
         &mut self,

@@ -279,6 +279,46 @@ fn another_zone_is_answered_where_its_boundaries_are_stored_and_refused_elsewher
 }
 
 #[test]
+fn ranges_until_now_end_in_any_zone_where_the_stored_bucket_does() {
+    let mut rules = rules(MetricType::Events, Aggregation::Sum);
+    rules.zone = TimeZone::get("America/New_York").unwrap();
+    rules.resolution = Granularity::Hour;
+    let rows = vec![
+        row("2", Some("2024-01-01T01:30:00Z"), "a"),
+        row("3", Some("2024-04-02T17:10:00Z"), "a"),
+    ];
+    let input = stored(&rules, &[("2024-04-02T17:58:22.140139428Z", rows)]);
+    let now = at("2024-04-02T17:58:22.140139428Z");
+    let ask = |name: &str, zone: &str, granularity, compare| {
+        let zone = TimeZone::get(zone).unwrap();
+        let known = Interval::new(at("2024-01-01T01:00:00Z"), now);
+        let range = crate::range::resolve(name, now, &zone, Weekday::Monday, Some(known)).unwrap();
+        let mut query = Query::over(range, granularity);
+        query.zone = Some(zone);
+        query.range = Some(name.to_owned());
+        query.compare = compare;
+        answer(&input, &rules, &query)
+    };
+    for name in ["ytd", "qtd", "mtd", "wtd", "all_time"] {
+        for granularity in [Granularity::Day, Granularity::Month, Granularity::All] {
+            for compare in [None, Some(crate::Compare::PreviousPeriod)] {
+                let answered = ask(name, "UTC", granularity, compare)
+                    .unwrap_or_else(|error| panic!("{name} by {granularity:?}: {error}"));
+                assert_eq!(answered.to, at("2024-04-02T18:00:00Z"), "{name}");
+            }
+        }
+    }
+    let total = |name| {
+        let answered = ask(name, "Europe/Berlin", Granularity::All, None).unwrap();
+        only(&answered)
+    };
+    assert!(total("all_time").contains('5'), "{}", total("all_time"));
+    // A calendar that begins inside a stored hour is still refused.
+    let refused = ask("mtd", "Asia/Kolkata", Granularity::Day, None).unwrap_err();
+    assert_eq!(refused.code(), "query.timezone");
+}
+
+#[test]
 fn steps_that_stored_buckets_cannot_make_are_refused() {
     let mut rules = rules(MetricType::Events, Aggregation::Sum);
     let input = SeriesInput::default();
