@@ -171,6 +171,7 @@ fn explain(body: &[u8], content_type: Option<&str>) -> Option<String> {
     let Some(start) = start else {
         return Some("empty body".to_owned());
     };
+    let kind = content_type.unwrap_or_default().to_ascii_lowercase();
     let content_type = content_type.map_or_else(
         || "of no content type".to_owned(),
         |name| excerpt(name.as_bytes()),
@@ -180,10 +181,13 @@ fn explain(body: &[u8], content_type: Option<&str>) -> Option<String> {
         b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'N' | b'I'
     );
     (!looks_like_json).then(|| {
-        let hint = if body[start] == b'<' {
-            "; is it a login or error page?"
-        } else {
-            ""
+        let hint = match body[start] {
+            b'<' if kind.contains("xml") && !kind.contains("xhtml") => {
+                "; if it is data, say `response: xml`"
+            }
+            b'<' => "; is it a login or error page?",
+            _ if kind.contains("csv") => "; if it is a table, say `response: csv`",
+            _ => "",
         };
         format!(
             "it is {content_type} and begins with `{}`{hint}",

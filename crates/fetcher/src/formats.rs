@@ -7,6 +7,7 @@
 mod csv;
 mod file;
 mod ndjson;
+mod recognise;
 mod xml;
 
 use ::http::HeaderValue;
@@ -16,6 +17,7 @@ use definition::{Response, ResponseFormat};
 
 use crate::decode::{self, Unusable};
 use crate::http::Answer;
+pub use recognise::{Recognised, recognise};
 
 /// Larger bodies are read off the async threads.
 const INLINE: usize = 64 * 1024;

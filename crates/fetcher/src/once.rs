@@ -3,9 +3,9 @@
 use http::header::HeaderMap;
 use http::{Method, StatusCode, header};
 
-use crate::decode;
 use crate::egress::Guard;
 use crate::error::PageError;
+use crate::formats;
 use crate::http::{Credentials, Http, Limits, Outgoing, user_header};
 use crate::render::RenderError;
 use crate::retry::retry_after;
@@ -19,8 +19,12 @@ pub struct Glance {
     pub content_type: Option<String>,
     /// The headers of the answer.
     pub headers: HeaderMap,
-    /// The whole body: UTF-8, valid JSON.
+    /// The whole body as JSON.
     pub body: bytes::Bytes,
+    /// What it was before, as a definition says it.
+    pub response: definition::Response,
+    /// Whether its charset is a guess.
+    pub charset_is_guessed: bool,
 }
 
 /// Fetches `url` once by GET with the given headers, under `guard`. The headers are sent to its origin only.
@@ -69,11 +73,14 @@ pub async fn look(
         return Err(PageError::status(answer.status, after, excerpt));
     }
     let content_type = answer.content_type().map(str::to_owned);
-    let (body, _) = decode::page(answer.body, content_type.as_deref(), &[], None)?;
+    let cap = http.limits().body;
+    let read = formats::recognise(&answer.body, content_type.as_deref(), &answer.url, cap)?;
     Ok(Glance {
         status: answer.status,
         content_type,
         headers: answer.headers,
-        body,
+        body: read.body,
+        response: read.response,
+        charset_is_guessed: read.charset_is_guessed,
     })
 }

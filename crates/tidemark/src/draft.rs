@@ -5,6 +5,7 @@ pub(crate) mod select;
 pub(crate) mod tree;
 mod yaml;
 
+use definition::Response;
 use http::HeaderMap;
 use serde_json::Value;
 use url::Url;
@@ -24,6 +25,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) body: &'a Value,
     /// The headers of the answer.
     pub(crate) answered: &'a HeaderMap,
+    /// What the body was before it was JSON.
+    pub(crate) response: &'a Response,
 }
 
 /// Returns the whole draft: tree and suggestions as YAML comments, then the definitions.
@@ -62,6 +65,16 @@ mod tests {
         body: &Value,
         link: Option<&str>,
     ) -> String {
+        drafted_of(address, headers, body, link, &Response::default())
+    }
+
+    fn drafted_of(
+        address: &str,
+        headers: &[(String, String)],
+        body: &Value,
+        link: Option<&str>,
+        response: &Response,
+    ) -> String {
         let url = Url::parse(address).unwrap();
         let mut answered = HeaderMap::new();
         if let Some(link) = link {
@@ -72,6 +85,7 @@ mod tests {
             headers,
             body,
             answered: &answered,
+            response,
         })
     }
 
@@ -195,5 +209,33 @@ mod tests {
             text.contains("value: stats.sent") && text.contains("bearer:"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_table_is_drafted_with_its_format_and_its_numbers_as_written() {
+        let body = serde_json::json!([
+            { "id": "1", "day": "2026-01-05", "amount": "1.234,50" },
+            { "id": "2", "day": "2026-01-06", "amount": "12,00" },
+        ]);
+        let response = Response {
+            format: definition::ResponseFormat::Csv,
+            delimiter: Some(';'),
+            ..Response::default()
+        };
+        let text = drafted_of(
+            "https://a.example.com/sales.csv",
+            &[],
+            &body,
+            None,
+            &response,
+        );
+        check(&text);
+        for part in [
+            "response: { format: csv, delimiter: \";\" }",
+            "number: \"1.234,56\"",
+            "date: day",
+        ] {
+            assert!(text.contains(part), "no `{part}` in\n{text}");
+        }
     }
 }

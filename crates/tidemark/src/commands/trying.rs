@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use definition::ResponseFormat;
 use fetcher::egress::{Guard, Verdict};
 use fetcher::http::{Http, Limits};
 use url::Url;
@@ -44,11 +45,18 @@ pub(crate) async fn run(arguments: &Try) -> Done {
         .map_err(|error| Failure::failed(format!("the answer is not JSON: {error}")))?;
     let url =
         Url::parse(&arguments.address).map_err(|error| Failure::invalid(error.to_string()))?;
+    let read = match answer.response.format {
+        ResponseFormat::Json => String::new(),
+        other => format!(", {other} read as JSON"),
+    };
     eprintln!(
-        "{} from {}",
+        "{} from {}{read}",
         answer.status,
         url.host_str().unwrap_or_default()
     );
+    if answer.charset_is_guessed {
+        eprintln!("its charset is a guess: look whether accents are right, and correct `encoding`");
+    }
     output::say(format_args!(
         "{}",
         draft::draft(&Answer {
@@ -56,6 +64,7 @@ pub(crate) async fn run(arguments: &Try) -> Done {
             headers: &headers,
             body: &body,
             answered: &answer.headers,
+            response: &answer.response,
         })
     ));
     eprintln!("save this as draft.yaml, edit it, and run `tidemark apply draft.yaml`");

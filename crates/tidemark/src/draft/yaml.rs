@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use definition::{Aggregation, MetricType, Request};
+use definition::{Aggregation, MetricType, Request, Response};
 use fetcher::detect::Candidate;
 use serde_json::Value;
 use url::{Host, Url};
@@ -168,6 +168,10 @@ fn write_metric(
         for (name, value) in headers {
             writeln!(text, "    {}: {}", key(name), quoted(value))?;
         }
+    }
+    if *answer.response != Response::default() {
+        let written = serde_json::to_value(answer.response).unwrap_or(Value::Null);
+        writeln!(text, "  response: {}", flow(&written))?;
     }
     if let Some(paging) = paging {
         writeln!(text, "  pagination: {}", pagination(paging))?;

@@ -312,6 +312,7 @@ impl<'d> Operation<'d> {
             headers: &[],
             body: &body,
             answered: &headers,
+            response: &definition::Response::default(),
         });
         if let Some(best) = found.pagination.first()
             && shown.body.is_none()
