@@ -130,3 +130,53 @@ async fn what_an_api_says_wrongly_erases_nothing() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_come_twice_count_once_by_their_key_and_are_partial_without() {
+    let api = Server::start(sample_api::Config {
+        subscribers: 120,
+        page_size: 30,
+        today: Some("2026-11-22".parse().expect("a date")),
+        ..sample_api::Config::default()
+    })
+    .await
+    .expect("the sample API");
+    let house = Standalone::start(&[api.address().to_string()]).await;
+    let paging = json!({ "page": { "param": "page", "total_pages": "total_pages" } });
+    let request = |path: &str| json!({ "path": path, "pagination": paging });
+    let definitions = json!([
+        { "kind": "connection", "name": "api", "base_url": api.url() },
+        { "kind": "metric", "name": "keyed", "connection": "api", "request": request("/api/page"),
+          "select": { "records": "items", "date": "at", "key": "id" } },
+        { "kind": "metric", "name": "keyless", "connection": "api", "request": request("/api/page"),
+          "select": { "records": "items", "date": "at" } },
+    ]);
+    house.cli.apply(&definitions.to_string()).await;
+    // The list shifts by five records between the second and the third page.
+    api.add_faults("shifted:5@3,shifted:5@4")
+        .expect("known faults");
+    let summary = house.cli.sync("keyless").await;
+    api.clear_faults();
+    assert_eq!(summary["state"], "final", "{summary}");
+    assert!(
+        summary["notes"].to_string().contains("came again"),
+        "{summary}"
+    );
+    let all = ["--range", "all_time", "--granularity", "all"];
+    let point = async |name: &str| {
+        let answer = house.cli.query(name, &all).await;
+        let point = &answer["series"][0]["points"][0];
+        (
+            point["value"].as_f64().expect("a value"),
+            point["partial"] == true,
+        )
+    };
+    // 115 records came, five of them twice.
+    assert_eq!(point("keyed").await, (115.0, false));
+    assert_eq!(point("keyless").await, (120.0, true));
+    let summary = house.cli.sync("keyless").await;
+    assert_eq!(summary["notes"], json!([]), "{summary}");
+    for name in ["keyed", "keyless"] {
+        assert_eq!(point(name).await, (120.0, false), "{name}");
+    }
+}

@@ -23,6 +23,12 @@ use wire::{Filter, Subject};
 /// Pause before a lost subscription is made again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Reconnecting takes less than this; past it a person who waits for an answer is told.
+const OUTAGE: Duration = Duration::from_secs(2);
+
+/// How often the connection is looked at while an answer is awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// Messages as they are said. Ends when the connection ends for good; an outage only leaves a gap.
 pub struct Listening<M> {
     subscriber: Subscriber,
@@ -80,7 +86,13 @@ impl Bus {
             .headers(headers)
             .payload(payload)
             .timeout(Some(timeout));
-        match client.send_request(subject.to_string(), request).await {
+        let asking = client.send_request(subject.to_string(), request);
+        let answered = tokio::select! {
+            answered = asking => answered,
+            // A question is not kept for a server that is away: whoever asks is told.
+            () = self.gone() => return Err(Error::Away),
+        };
+        match answered {
             Ok(answer) => Ok(answer.payload),
             Err(error) => match error.kind() {
                 RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => {
@@ -90,6 +102,20 @@ impl Bus {
                 }
                 _ => Err(Error::Away),
             },
+        }
+    }
+
+    /// Ends when the connection has been down for a while.
+    async fn gone(&self) {
+        let mut since = None;
+        loop {
+            let now = tokio::time::Instant::now();
+            if self.is_healthy() {
+                since = None;
+            } else if now.duration_since(*since.get_or_insert(now)) >= OUTAGE {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

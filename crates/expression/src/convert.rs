@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 use rollup::{Decimal, Row, RowValue};
 
 use crate::budget::{REJECTED_SAMPLES, SAMPLE_BYTES};
+use crate::calculation::Calculation;
 use crate::dimensions::DimensionReader;
 use crate::mask::{excerpt, mask};
 use crate::read_date::DateReader;
@@ -29,7 +30,7 @@ pub(crate) struct RowReader {
     dated: bool,
     unit: Option<Box<str>>,
     dimensions: DimensionReader,
-    calculated: bool,
+    calculation: Calculation,
     keyed: bool,
 }
 
@@ -44,7 +45,7 @@ enum Became {
 pub(crate) type Refusal = (&'static str, String);
 
 impl RowReader {
-    pub(crate) fn new(reading: &Reading, zone: TimeZone, calculated: bool) -> Self {
+    pub(crate) fn new(reading: &Reading, zone: TimeZone, calculation: Calculation) -> Self {
         Self {
             number: NumberReader::new(reading.number, reading.scale),
             date: DateReader::new(reading.date.clone(), zone),
@@ -52,7 +53,7 @@ impl RowReader {
             dated: reading.dated,
             unit: reading.unit.as_deref().map(Into::into),
             dimensions: DimensionReader::new(reading.dimensions.clone()),
-            calculated,
+            calculation,
             keyed: reading.keyed,
         }
     }
@@ -161,7 +162,7 @@ impl RowReader {
 
     fn value(&self, tree: &Tree, value: Value) -> Result<RowValue, Refusal> {
         let read = match value {
-            Value::Number(number) => self.number.number(number, self.calculated),
+            Value::Number(number) => self.number.number(number, self.calculation.is_any()),
             Value::Text(piece) if self.text_values => {
                 return Ok(RowValue::Text(tree.text(piece).into()));
             }
@@ -169,7 +170,12 @@ impl RowReader {
             Value::Bool(truth) if self.text_values => {
                 return Ok(RowValue::Text(if truth { "true" } else { "false" }.into()));
             }
-            Value::Null if self.calculated => {
+            Value::Null if self.calculation == Calculation::Every => {
+                let text = "the calculation gave no number, as 0/0 does: leave such records out with \
+                            `where`, or say what is meant with `? :`";
+                return Err(("value.not_finite", text.to_owned()));
+            }
+            Value::Null if self.calculation.is_any() => {
                 let text =
                     "the value is null: there is none, or a calculation such as 0/0 gave no number";
                 return Err(("value.missing", text.to_owned()));

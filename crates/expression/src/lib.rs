@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod budget;
+mod calculation;
 mod check;
+mod compiled;
 mod convert;
 mod dimensions;
 mod error;
@@ -12,6 +14,7 @@ mod mask;
 mod missing;
 mod page;
 mod path;
+mod pattern;
 mod places;
 mod plain;
 pub mod profile;

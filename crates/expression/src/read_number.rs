@@ -43,8 +43,10 @@ impl NumberReader {
         let decimal = match self.style {
             Style::Plain if crate::page::needs_quotes(text) => parse(text)?,
             Style::Plain => return Err(NotANumber::Text),
-            Style::PointDecimal | Style::Percent => parse(&plain_form(text, '.')?)?,
+            Style::PointDecimal => parse(&plain_form(text, '.')?)?,
             Style::CommaDecimal => parse(&plain_form(text, ',')?)?,
+            // `12,5 %` can only be meant one way; what could be meant both ways has a point.
+            Style::Percent => parse(&plain_form(text, '.').or_else(|_| plain_form(text, ','))?)?,
         };
         self.scaled(decimal)
     }
@@ -163,6 +165,10 @@ mod tests {
             (Style::CommaDecimal, Some(0.01), "1.234,56", "12.3456"),
             (Style::Percent, None, "12.5 %", "12.5"),
             (Style::Percent, Some(0.01), "-3%", "-0.03"),
+            (Style::Percent, None, "12,5 %", "12.5"),
+            (Style::Percent, None, "-0,25%", "-0.25"),
+            (Style::CommaDecimal, None, "1.012,5 %", "1012.5"),
+            (Style::CommaDecimal, None, "(1.234,56)", "-1234.56"),
             (
                 Style::PointDecimal,
                 None,
@@ -190,6 +196,7 @@ mod tests {
             (Style::PointDecimal, "abc"),
             (Style::PointDecimal, ""),
             (Style::PointDecimal, "1.2.3"),
+            (Style::PointDecimal, "(1,234.56"),
             (Style::CommaDecimal, "1,234.56"),
             (Style::CommaDecimal, "1.5"),
             (Style::Plain, "12.5"),

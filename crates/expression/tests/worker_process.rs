@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use expression::budget::{Limits, MEMORY_BYTES};
+use expression::budget::{FRAME_BYTES, Limits, MEMORY_BYTES};
 use expression::frame::{self, Reply};
-use expression::{Page, Reading, RunContext, Task};
+use expression::{FrameError, Page, Reading, RunContext, Task};
 use jiff::Timestamp;
 
 #[global_allocator]
@@ -44,6 +44,7 @@ fn main() {
     a_worker_answers_page_after_page();
     a_worker_sees_a_run_whole();
     bounded_hostility_is_an_error_and_the_worker_lives();
+    more_than_a_frame_holds_is_an_error_and_the_worker_lives();
     nested_ranges_cost_the_worker_and_nothing_else("data");
     a_worker_of_the_wrong_protocol_ends();
 }
@@ -246,6 +247,44 @@ fn bounded_hostility_is_an_error_and_the_worker_lives() {
             code,
             "{expression}"
         );
+    }
+    let (status, peak) = worker.end();
+    assert!(status.success());
+    assert!(peak * 1024 < MEMORY_BYTES, "{peak} KiB");
+}
+
+fn more_than_a_frame_holds_is_an_error_and_the_worker_lives() {
+    // A page that no frame takes is refused before anything is sent.
+    let large = "x".repeat(FRAME_BYTES + 1);
+    assert!(matches!(
+        frame::pages(&[page(&large, 0)]),
+        Err(FrameError::TooLong(_))
+    ));
+    // Rows that each page may have, and no answer to all of them.
+    let mut worker = Worker::start("data");
+    let limits = Limits {
+        page_time_ms: 60_000,
+        ..Limits::default()
+    };
+    let rows = "[1..90000].{ \"value\": 1, \"key\": $pad($string($), 400, \"k\") }";
+    worker
+        .ask(&compiled(&[task(1, rows, false)], &limits))
+        .unwrap();
+    let ask = |worker: &mut Worker, pages: &[Page<'_>]| {
+        let Reply::Pages(results) = worker.ask(&frame::pages(pages).unwrap()).unwrap() else {
+            panic!()
+        };
+        results
+    };
+    let alone = ask(&mut worker, &[page("{}", 0)]);
+    assert_eq!(
+        (alone[0][0].rows.len(), &alone[0][0].error),
+        (90_000, &None)
+    );
+    let together = ask(&mut worker, &[page("{}", 0), page("{}", 1), page("{}", 2)]);
+    for results in &together {
+        let error = results[0].error.as_ref().unwrap();
+        assert_eq!(error.code, "expression.output_too_large");
     }
     let (status, peak) = worker.end();
     assert!(status.success());

@@ -311,7 +311,15 @@ impl Evidence {
         let format = match self.styles.as_deref() {
             None => None,
             Some([]) => return None,
-            _ if self.percents > 0 && self.percents == self.texts => Some("percent"),
+            // With a comma before the decimals, `1,234 %` is about one percent: only the comma's format knows.
+            Some(left)
+                if self.percents > 0
+                    && self.percents == self.texts
+                    && left.contains(&NumberStyle::PointDecimal)
+                    && !self.decimal_comma =>
+            {
+                Some("percent")
+            }
             Some(left) if left.contains(&NumberStyle::CommaDecimal) => {
                 let sure = !left.contains(&NumberStyle::PointDecimal) || self.decimal_comma;
                 Some(if sure { "1.234,56" } else { "1,234.56" })

@@ -1,13 +1,17 @@
 //! Metrics that an answer seems to offer, the likeliest first, each as a whole selection with formats written in.
 
-use definition::{
-    Aggregation, DateFormat, DateSelect, MetricType, Name, NumberFormat, Records, Select,
-    ValuePage, ValueSelect,
-};
+mod choose;
+mod maps;
+
+use definition::{Aggregation, MetricType, Records, Select, ValuePage, ValueSelect};
 use serde::Serialize;
 
-use super::{DateLook, Field, Kind, Meaning, NumberLook, Profile};
+use super::{Field, Kind, Meaning, Profile};
 use crate::generate::field_path;
+use choose::{
+    DATES, DIMENSIONS, aggregation_of, best, date_select, name_of, numbers, value_select,
+};
+use maps::{entries, zipped};
 
 /// Suggestions made at most; more is no help in choosing.
 const MOST: usize = 12;
@@ -20,9 +24,6 @@ const VALUES: usize = 3;
 
 /// Objects inside a record are walked down this far.
 const DEPTH: usize = 4;
-
-/// Fewer numbers side by side are fields and not a map.
-const ENTRIES: usize = 4;
 
 /// A metric that an answer seems to offer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -213,121 +214,6 @@ fn of_list(list: &List<'_>, found: &mut Vec<Suggestion>) {
     }
 }
 
-/// A map of numbers, such as rates by currency.
-fn entries(field: &Field, found: &mut Vec<Suggestion>) {
-    if field.kinds.contains_key(&Kind::Array) {
-        return;
-    }
-    let all_numbers = field.fields.len() >= ENTRIES
-        && field.name != "$"
-        && field
-            .fields
-            .iter()
-            .all(|inside| inside.looks.number.is_some());
-    let like_keys = |own: &Field| {
-        let name = &own.name;
-        (name.len() == 3 && name.bytes().all(|b| b.is_ascii_uppercase()))
-            || name.bytes().next().is_some_and(|b| b.is_ascii_digit())
-    };
-    if all_numbers && field.fields.iter().all(like_keys) {
-        let dated = field
-            .fields
-            .iter()
-            .all(|own| own.name.len() == 10 && own.name.as_bytes().get(4) == Some(&b'-'));
-        found.push(Suggestion {
-            title: format!("{} by key", field.name),
-            why: format!(
-                "`{}` is a map of {} numbers",
-                field.path,
-                field.fields.len()
-            ),
-            select: Select {
-                records: Some(Records::Entries {
-                    entries: field.path.clone(),
-                }),
-                value: Some(ValueSelect::path("value")),
-                dimensions: (!dated)
-                    .then(|| Some((Name::parse("key").ok()?, "key".to_owned())))
-                    .flatten()
-                    .into_iter()
-                    .collect(),
-                date: dated.then(|| date_select("key", None)),
-                ..Select::default()
-            },
-            metric_type: if dated {
-                MetricType::Events
-            } else {
-                MetricType::Levels
-            },
-            aggregation: Aggregation::Sum,
-        });
-        return;
-    }
-    for inside in &field.fields {
-        entries(inside, found);
-    }
-}
-
-/// Lists of equal length side by side, one of them dates.
-fn zipped(field: &Field, found: &mut Vec<Suggestion>) {
-    if field.kinds.contains_key(&Kind::Array) {
-        return;
-    }
-    let column = |own: &'_ Field| -> Option<(u64, bool, bool)> {
-        let item = own.fields.first().filter(|item| item.name == "[]")?;
-        let length = own.length?.total;
-        Some((
-            length,
-            item.looks.date.is_some(),
-            item.looks.number.is_some(),
-        ))
-    };
-    let time = field
-        .fields
-        .iter()
-        .find(|own| column(own).is_some_and(|(length, is_date, _)| is_date && length > 1));
-    if let Some(time) = time {
-        let length = column(time).map(|(length, ..)| length);
-        let look = time
-            .fields
-            .first()
-            .and_then(|item| item.looks.date.as_ref());
-        let values = field.fields.iter().filter(|own| {
-            column(own).is_some_and(|(own, _, is_number)| is_number && Some(own) == length)
-        });
-        for value in values.take(VALUES) {
-            let name = field_path([value.name.as_str()]);
-            let number = value
-                .fields
-                .first()
-                .and_then(|item| item.looks.number.clone());
-            found.push(Suggestion {
-                title: format!("{} by {}", value.name, time.name),
-                why: format!(
-                    "`{}` and `{}` are lists of one length",
-                    time.path, value.path
-                ),
-                select: Select {
-                    records: Some(Records::Zip {
-                        zip: vec![time.path.clone(), value.path.clone()],
-                    }),
-                    value: Some(match &number {
-                        Some(look) => value_select(&name, look, None),
-                        None => ValueSelect::path(name),
-                    }),
-                    date: Some(date_select(&field_path([time.name.as_str()]), look)),
-                    ..Select::default()
-                },
-                metric_type: MetricType::Events,
-                aggregation: aggregation_of(&value.name),
-            });
-        }
-    }
-    for inside in &field.fields {
-        zipped(inside, found);
-    }
-}
-
 /// Numbers outside of lists: totals that each page repeats, or the whole of a small answer.
 fn of_root(profile: &Profile, alone: bool, found: &mut Vec<Suggestion>) {
     if profile.root.kinds.contains_key(&Kind::Array) {
@@ -364,145 +250,4 @@ fn of_root(profile: &Profile, alone: bool, found: &mut Vec<Suggestion>) {
             aggregation: Aggregation::Sum,
         });
     }
-}
-
-/// Words of dates, values and dimensions, the likeliest first.
-const DATES: &[&str] = &[
-    "created",
-    "transaction",
-    "date",
-    "timestamp",
-    "time",
-    "updated",
-];
-const VALUES_BY_NAME: &[&str] = &[
-    "total", "amount", "revenue", "price", "value", "sum", "count",
-];
-const DIMENSIONS: &[&str] = &[
-    "state", "status", "type", "category", "plan", "country", "source", "channel", "currency",
-];
-
-fn best<'f, 'p>(
-    fields: &'f [(String, &'p Field)],
-    fits: impl Fn(&Field) -> bool,
-    words: &[&str],
-) -> Option<(&'f String, &'p Field)> {
-    let fitting = fields.iter().filter(|(_, field)| fits(field));
-    fitting
-        .min_by_key(|(path, field)| {
-            // What is never null, and what tells something apart, comes first among equals.
-            let nulls = field.kinds.contains_key(&Kind::Null);
-            let same = field.looks.different.unwrap_or(0) < 2 && field.looks.date.is_none();
-            (nulls, rank(path, words), same, path.matches('.').count())
-        })
-        .map(|(path, field)| (path, *field))
-}
-
-fn numbers<'p>(fields: &[(String, &'p Field)]) -> Vec<(&'p str, &'p Field)> {
-    let mut found: Vec<(usize, String, &'p Field)> = fields
-        .iter()
-        .filter(|(_, field)| field.looks.number.is_some() && !is_paging(&field.name))
-        .map(|(path, field)| (rank(path, VALUES_BY_NAME), path.clone(), *field))
-        .collect();
-    found.sort_by_key(|(rank, ..)| *rank);
-    found
-        .into_iter()
-        .map(|(_, path, field)| (relative(field, &path), field))
-        .collect()
-}
-
-/// The tail of the field's own path that is `path`: the same text, kept by the profile.
-fn relative<'p>(field: &'p Field, path: &str) -> &'p str {
-    let from = field.path.len().saturating_sub(path.len());
-    field.path.get(from..).unwrap_or(&field.path)
-}
-
-fn is_paging(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let words = [
-        "page",
-        "per_page",
-        "perpage",
-        "page_size",
-        "pagesize",
-        "limit",
-        "offset",
-        "skip",
-        "current_page",
-        "last_page",
-        "first_page",
-        "position",
-        "version",
-    ];
-    words.contains(&name.as_str()) || name.contains("pages") || name.contains("page_count")
-}
-
-/// The place of the first word that the name holds as a word of its own; behind those, as a part of one.
-fn rank(path: &str, words: &[&str]) -> usize {
-    let path = path.to_ascii_lowercase();
-    let whole: Vec<&str> = path.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    let as_word = words.iter().position(|word| whole.contains(word));
-    let as_part = || words.iter().position(|word| path.contains(word));
-    as_word.unwrap_or_else(|| words.len() + as_part().unwrap_or(words.len()))
-}
-
-/// Shares and levels are averaged; amounts are summed.
-fn aggregation_of(path: &str) -> Aggregation {
-    let path = path.to_ascii_lowercase();
-    let averaged = [
-        "rate",
-        "percent",
-        "ratio",
-        "score",
-        "temperature",
-        "average",
-        "avg",
-        "latency",
-        "duration",
-    ];
-    if averaged.iter().any(|word| path.contains(word)) {
-        Aggregation::Average
-    } else {
-        Aggregation::Sum
-    }
-}
-
-fn date_select(path: &str, look: Option<&DateLook>) -> DateSelect {
-    DateSelect {
-        path: path.to_owned(),
-        format: look
-            .filter(|look| look.format != "iso")
-            .and_then(|look| DateFormat::parse(&look.format)),
-        zone: None,
-    }
-}
-
-fn value_select(path: &str, look: &NumberLook, page: Option<ValuePage>) -> ValueSelect {
-    ValueSelect::Path {
-        path: path.to_owned(),
-        page,
-        number: look.format.as_deref().and_then(|format| match format {
-            "1,234.56" => Some(NumberFormat::Point),
-            "1.234,56" => Some(NumberFormat::Comma),
-            "percent" => Some(NumberFormat::Percent),
-            _ => None,
-        }),
-        scale: look.scale,
-    }
-}
-
-/// A dimension's name: that of the field, made fit for names.
-fn name_of(path: &str) -> Option<Name> {
-    let mut name = String::new();
-    for c in path.chars().map(|c| c.to_ascii_lowercase()) {
-        if c.is_ascii_alphanumeric() {
-            name.push(c);
-        } else if !name.is_empty() && !name.ends_with('_') {
-            name.push('_');
-        }
-    }
-    let name = name
-        .trim_end_matches('_')
-        .trim_start_matches(|c: char| !c.is_ascii_lowercase());
-    Name::parse(&name.chars().take(63).collect::<String>()).ok()
 }

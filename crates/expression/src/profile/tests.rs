@@ -239,3 +239,22 @@ fn answers_of_the_documentation_of_a_real_api_offer_something_that_works() {
         "unsubscribes": 9, "show_total_clicks": false, "status": "completed", "progress": 100.0 } } });
     assert!(all_work(&stats).len() >= 4);
 }
+
+#[test]
+fn percentages_are_read_by_the_format_that_their_decimals_have() {
+    for (texts, format) in [
+        (["12 %", "3 %"], "percent"),
+        (["12.5%", "3%"], "percent"),
+        (["12,5 %", "1,234 %"], "1.234,56"),
+        (["(1,234.56)", "12.00"], "1,234.56"),
+    ] {
+        let records: Vec<Value> = texts.iter().map(|text| json!({ "share": text })).collect();
+        let profile = profile(&[json!({ "rows": records })]);
+        let look = at(&profile, &["rows", "share"]).looks.number.clone();
+        assert_eq!(
+            look.and_then(|look| look.format).as_deref(),
+            Some(format),
+            "{texts:?}"
+        );
+    }
+}

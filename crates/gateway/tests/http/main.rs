@@ -11,6 +11,7 @@ mod bad_input;
 mod definitions;
 mod house;
 mod operation;
+mod previews;
 mod runs;
 mod series;
 mod updates;
