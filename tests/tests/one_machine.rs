@@ -157,6 +157,38 @@ async fn wrong_flags_of_services_are_wrong_usage_and_nothing_else_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recompute_that_is_waited_for_has_ended_and_says_how() {
+    let api = slow_api(Duration::ZERO).await;
+    let house = house(&api).await;
+    let ended = house.cli.sync("new_subscribers").await;
+    assert_eq!(ended["state"], "final", "{ended}");
+    let recompute = ["recompute", "new_subscribers", "--wait", "-o", "json"];
+    let doubled = numbered_metric(&api.url()).replace("{ count: true }", "'id - id + 2'");
+    house.cli.apply(&doubled).await;
+    let said = house.cli.run(&recompute).await.json();
+    assert_eq!(said["state"], "final", "{said}");
+    let total = async || {
+        let all = ["--range", "all_time", "--granularity", "all"];
+        let answer = house.cli.query("new_subscribers", &all).await;
+        let series = answer["series"].as_array().into_iter().flatten();
+        series.filter_map(|one| one["total"].as_f64()).sum::<f64>()
+    };
+    assert!((total().await - 600.0).abs() < f64::EPSILON);
+
+    // Every row is rejected, so what was known stays.
+    let broken = numbered_metric(&api.url()).replace("{ count: true }", "no_such_field");
+    house.cli.apply(&broken).await;
+    let said = house.cli.run(&recompute).await;
+    assert_eq!(
+        (said.code, &said.any_json()["state"]),
+        (Some(1), &"failed".into()),
+        "{said:?}"
+    );
+    assert!(said.errors.contains("what was known stays"), "{said:?}");
+    assert!((total().await - 600.0).abs() < f64::EPSILON);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_tells_the_apis_own_words_and_one_line_of_json_tells_all() {
     let api = slow_api(Duration::ZERO).await;
     let house = house(&api).await;

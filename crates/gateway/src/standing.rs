@@ -33,6 +33,9 @@ pub(crate) struct StateView {
     /// Metrics: the run that last had an outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_run: Option<LastRun>,
+    /// Metrics: since when a recompute waits or goes on; absent when none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recompute_since: Option<String>,
     /// Metrics: from when to when there is data.
     #[serde(skip_serializing_if = "Option::is_none")]
     covered: Option<Covered>,
@@ -194,6 +197,7 @@ pub(crate) fn of_metric(
                 .map(|outcome| outcome.as_str().to_owned()),
             error: state.last_error.map(|error| json_or_text(&error)),
         }),
+        recompute_since: state.recompute_since.map(time::text),
         covered,
         ..StateView::default()
     }

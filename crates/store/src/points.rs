@@ -126,6 +126,8 @@ pub struct MetricState {
     pub next_due_at: Option<i64>,
     /// Why its dataset needs a person.
     pub attention_reason: Option<String>,
+    /// Since when a recompute waits or goes on.
+    pub recompute_since: Option<i64>,
 }
 
 impl Store {
@@ -188,11 +190,12 @@ impl Store {
     pub async fn metric_state(&self, ws: &str, metric: &str) -> Result<Option<MetricState>> {
         let sql = "SELECT m.dataset, m.version, m.revision, f.document, m.last_success_at, m.last_run, \
                    m.last_outcome, m.last_error, d.next_due_at, d.attention_reason, \
-                   c.start_at, c.end_at, c.as_of, c.run, c.revision, c.complete \
+                   c.start_at, c.end_at, c.as_of, c.run, c.revision, c.complete, r.requested_at \
                    FROM metrics m \
                    JOIN definitions f ON f.workspace = m.workspace AND f.kind = 'metric' AND f.name = m.name \
                    JOIN datasets d ON d.workspace = m.workspace AND d.id = m.dataset \
                    LEFT JOIN coverage c ON c.metric_id = m.id \
+                   LEFT JOIN recomputes r ON r.workspace = m.workspace AND r.metric = m.name \
                    WHERE m.workspace = $1 AND m.name = $2 ORDER BY c.start_at";
         let rows = self
             .database
@@ -220,6 +223,7 @@ impl Store {
             last_error: row.text_or_null(7)?,
             next_due_at: row.int_or_null(8)?,
             attention_reason: row.text_or_null(9)?,
+            recompute_since: row.int_or_null(16)?,
         }))
     }
 

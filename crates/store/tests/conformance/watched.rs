@@ -138,7 +138,13 @@ async fn a_judgement_counts_once_and_brings_its_messages(store: &Store) {
         ["high", "low"]
     );
     let one = judged("low", due[1].revision, vec![message("low.1")]);
-    assert!(store.save_judged(&[one.clone()]).await.unwrap().is_empty());
+    assert!(
+        store
+            .save_judged(std::slice::from_ref(&one))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(store.save_judged(&[one]).await.unwrap(), ["low"]);
     let twice = judged(
         "high",

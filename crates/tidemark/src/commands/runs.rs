@@ -48,13 +48,58 @@ pub(crate) async fn recompute(arguments: &Named) -> Done {
     let accepted = client
         .post(&format!("/metrics/{name}/recompute"), &json!({}))
         .await?;
+    if arguments.wait {
+        return recomputed(&client, name).await;
+    }
     match client.output {
         Output::Json => say!("{}", crate::output::json(&accepted)),
         Output::Table | Output::Csv => {
             say!(
-                "{name} is recomputed from its kept pages; follow it with `tidemark watch {name}`"
+                "{name} will be recomputed from its kept pages; follow it with `tidemark watch {name}`"
             );
         }
+    }
+    Ok(())
+}
+
+/// Waits until no recompute of a metric waits or goes on, and tells what became of it.
+async fn recomputed(client: &Client, name: &str) -> Done {
+    let path = format!("/metrics/{name}");
+    let began = Instant::now();
+    let metric = loop {
+        let metric = client.get(&path, &[]).await?;
+        if metric
+            .pointer("/state/recompute_since")
+            .is_none_or(Value::is_null)
+        {
+            break metric;
+        }
+        if began.elapsed() > WAIT_LIMIT {
+            return Err(Failure::failed(
+                "the recompute goes on; waiting for it ended after an hour",
+            ));
+        }
+        sleep(LATER_LOOKS).await;
+    };
+    let error = metric.pointer("/state/last_run/error");
+    let failed = cell(metric.pointer("/state/last_run/outcome")) == "failed";
+    if client.output == Output::Json {
+        let state = if failed { "failed" } else { "final" };
+        let told = json!({ "metric": name, "state": state, "version": metric["version"],
+            "revision": metric["revision"], "error": error.filter(|_| failed) });
+        say!("{}", crate::output::line(&told));
+    }
+    if failed {
+        let message = cell(error.and_then(|error| error.get("message")));
+        return Err(Failure::failed(format!(
+            "{name}: {message}; what was known stays as it was"
+        )));
+    }
+    if client.output != Output::Json {
+        say!(
+            "{name}: recomputed from its kept pages, version {}",
+            cell(metric.get("version"))
+        );
     }
     Ok(())
 }
