@@ -37,8 +37,8 @@ pub(crate) struct Extracted {
     pub(crate) rejected_by: BTreeMap<String, u64>,
     /// Some of them.
     pub(crate) rejected: Vec<RejectedRow>,
-    /// The records are not in the first page.
-    pub(crate) records_missing: bool,
+    /// Why the records are not in the first page.
+    pub(crate) records_missing: Option<String>,
     /// Why there is nothing at all.
     pub(crate) error: Option<EvaluationError>,
 }
@@ -59,7 +59,9 @@ impl Extracted {
         }
         let room = REJECTED_SAMPLES_KEPT.saturating_sub(self.rejected.len());
         self.rejected.extend(result.rejected.into_iter().take(room));
-        self.records_missing |= result.records_missing;
+        if self.records_missing.is_none() {
+            self.records_missing = result.records_missing;
+        }
         if self.error.is_none() {
             self.error = result.error;
         }

@@ -19,13 +19,13 @@ pub(crate) fn judge(metric: &Metric, extracted: &Extracted) -> Result<(), Refuse
             message: error.message.clone(),
         });
     }
-    if extracted.records_missing {
+    if let Some(reason) = &extracted.records_missing {
         return Err(Refused {
             code: "records.missing".into(),
-            message:
-                "the records are not in the first page: was the field renamed, or is it null? \
-                      Say `missing: empty` in `select` where that means there are none"
-                    .into(),
+            message: format!(
+                "the records are not in the first page: {reason}. \
+                 Say `missing: empty` in `select` where that means there are none"
+            ),
         });
     }
     let used = extracted.rows.len() as u64;

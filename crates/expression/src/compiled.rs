@@ -6,12 +6,12 @@ use jiff::tz::TimeZone;
 use jlens_core::reads::Read;
 use jlens_core::{Bindings, Document, Expression};
 
-use crate::budget::Limits;
+use crate::budget::{Limits, REJECTED_SAMPLES};
 use crate::calculation::Calculation;
 use crate::convert::RowReader;
 use crate::error::{from_engine, too_deep_text};
 use crate::evaluate::guarded;
-use crate::missing::{Place, place};
+use crate::missing::{Places, Wrong};
 use crate::page::parse_error;
 use crate::plain::Plan;
 use crate::rescue::{MOST_RECORDS, Search, Split, is_of_one_record};
@@ -31,7 +31,7 @@ pub(crate) struct Compiled {
     /// The parent that is bound, as it came.
     parent: Option<String>,
     reader: RowReader,
-    records: Option<Expression>,
+    records: Option<Places>,
     missing_is_empty: bool,
     /// The pattern that a timeout may be due to.
     slow_pattern: Option<String>,
@@ -41,14 +41,7 @@ impl Compiled {
     pub(crate) fn new(task: &Task, context: &RunContext) -> Result<Self, EvaluationError> {
         let checked = check(&task.expression)
             .map_err(|problem| EvaluationError::new(problem.code, problem.message))?;
-        let records = match &task.reading.records {
-            Some(path) => Some(
-                check(path)
-                    .map_err(|problem| EvaluationError::new(problem.code, problem.message))?
-                    .expression,
-            ),
-            None => None,
-        };
+        let records = task.reading.records.as_ref().map(Places::of).transpose()?;
         let zone = match task.reading.zone.as_str() {
             "" => TimeZone::UTC,
             name => TimeZone::get(name).map_err(|_| {
@@ -119,6 +112,9 @@ impl Compiled {
         let value = match self.value(parsed, &options, limits, tree) {
             Ok(value) => value,
             Err(error) if is_of_one_record(&error) => {
+                if let Some(wrong) = self.wrong_records(text, &options) {
+                    return self.without_records(page, wrong);
+                }
                 match self.rescued(parsed, page, limits, tree, &mut result) {
                     Some(value) => Some(value),
                     None => return TaskResult::failed(self.id, self.explained(error)),
@@ -131,14 +127,57 @@ impl Compiled {
             .read(tree, value, page.number, now_ms, &mut result);
         put_back_places(&mut result, &failed);
         // A missing list gives no row, and a null one gives one: JSONata maps over it as over a thing.
-        if result.returned() <= 1 && self.lacks_records(text, &options) {
-            result = TaskResult {
-                id: self.id,
-                ..TaskResult::default()
-            };
-            result.records_missing = page.first && !self.missing_is_empty;
+        if result.returned() <= 1
+            && let Some(wrong) = self.wrong_records(text, &options)
+        {
+            return self.without_records(page, wrong);
         }
+        self.reject_surplus(text, page, &options, &mut result);
         result
+    }
+
+    /// The result of a page whose records are not where they should be: on later pages it is an empty page.
+    fn without_records(&self, page: &Page<'_>, wrong: Wrong) -> TaskResult {
+        match wrong {
+            Wrong::Shape(error) => TaskResult::failed(self.id, error),
+            Wrong::Missing(reason) => TaskResult {
+                id: self.id,
+                records_missing: (page.first && !self.missing_is_empty).then_some(reason),
+                ..TaskResult::default()
+            },
+        }
+    }
+
+    /// Rejects what has no partner in the other arrays of a `zip`, which JSONata leaves out.
+    fn reject_surplus(
+        &self,
+        text: &str,
+        page: &Page<'_>,
+        options: &jlens_core::Options,
+        result: &mut TaskResult,
+    ) {
+        let Some(places) = self.records.as_ref().filter(|one| one.are_parallel()) else {
+            return;
+        };
+        let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
+            return;
+        };
+        let room = REJECTED_SAMPLES.saturating_sub(result.rejected.len());
+        let Some(surplus) = places.surplus(&json, &self.bindings, options, room) else {
+            return;
+        };
+        for _ in 0..surplus.count {
+            result.count_rejected("records.unequal");
+        }
+        for (index, sample) in (surplus.from..).zip(surplus.samples) {
+            result.rejected.push(crate::RejectedRow {
+                page: page.number,
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                code: "records.unequal".to_owned(),
+                reason: surplus.reason.clone(),
+                sample,
+            });
+        }
     }
 
     /// Binds `$parent` to the record that the page was asked for.
@@ -246,21 +285,11 @@ impl Compiled {
         None
     }
 
-    /// Whether the place of the records is missing or null in this page.
-    fn lacks_records(&self, text: &str, options: &jlens_core::Options) -> bool {
-        let Some(records) = &self.records else {
-            return false;
-        };
-        let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
-            return false;
-        };
-        if let Some(found) = place(&records.ast().root, &json) {
-            return found == Place::Missing;
-        }
-        match records.evaluate_with(Some(&json), &self.bindings, options) {
-            Ok(value) => value.is_none_or(|value| value.is_null()),
-            Err(_) => false,
-        }
+    /// What is wrong with the place of the records in this page.
+    fn wrong_records(&self, text: &str, options: &jlens_core::Options) -> Option<Wrong> {
+        let places = self.records.as_ref()?;
+        let json = serde_json::from_str::<serde_json::Value>(text).ok()?;
+        places.wrong(&json, &self.bindings, options)
     }
 }
 

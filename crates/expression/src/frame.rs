@@ -284,7 +284,7 @@ pub(crate) struct ResultFrame {
     rejected_count: u64,
     rejected_by: BTreeMap<String, u64>,
     rejected: Vec<RejectedRow>,
-    records_missing: bool,
+    records_missing: Option<String>,
     error: Option<EvaluationError>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use definition::{MetricType, Records, Select, ValuePage, ValueSelect};
 use jlens_core::ast::{BinaryOp, Node, NodeKind};
 
-use crate::task::is_root;
+use crate::task::{RecordsAt, is_root};
 
 /// Returns the JSONata of a selection.
 ///
@@ -138,13 +138,15 @@ pub fn field_path<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         .join(".")
 }
 
-/// The expression whose value tells whether the records are there at all.
-pub(crate) fn expression_of_records(records: Option<&Records>) -> Option<String> {
+/// The places whose values tell whether the records are there at all.
+pub(crate) fn places_of_records(records: Option<&Records>) -> RecordsAt {
     match records {
-        Some(Records::Path(path)) if !is_root(records) => Some(path.trim().to_owned()),
-        Some(Records::Entries { entries }) => Some(entries.trim().to_owned()),
-        Some(Records::Zip { zip }) => zip.first().map(|path| path.trim().to_owned()),
-        _ => None,
+        Some(Records::Path(path)) if !is_root(records) => RecordsAt::Path(path.trim().to_owned()),
+        Some(Records::Entries { entries }) => RecordsAt::Entries(entries.trim().to_owned()),
+        Some(Records::Zip { zip }) => {
+            RecordsAt::Zip(zip.iter().map(|path| path.trim().to_owned()).collect())
+        }
+        _ => RecordsAt::Path("$".to_owned()),
     }
 }
 
@@ -231,7 +233,7 @@ fn parsed(source: &str) -> Option<Node> {
 }
 
 /// The name a zipped array's items get: the last field of its path.
-fn last_name(path: &str) -> String {
+pub(crate) fn last_name(path: &str) -> String {
     let Some(root) = parsed(path) else {
         return path.to_owned();
     };

@@ -36,5 +36,5 @@ pub use generate::{field_path, generate, generate_keyed, quote_field};
 pub use path::{select_path, select_value};
 pub use records::select_records;
 pub use result::{DeletedRow, RejectedRow, TaskResult, masked_row_json, row_json};
-pub use task::{DateForm, NumberStyle, Reading, Task};
+pub use task::{DateForm, NumberStyle, Reading, RecordsAt, Task};
 pub use worker::worker_loop;

@@ -1,5 +1,9 @@
 //! Masks what should not be kept in a sample: e-mail addresses and long tokens.
 
+use serde_json::Value;
+
+use crate::budget::SAMPLE_BYTES;
+
 /// From this length on, a run of letters and digits mixed is taken for a token.
 const TOKEN: usize = 20;
 
@@ -23,6 +27,31 @@ pub(crate) fn mask(text: &str) -> String {
         rest = &tail[next..];
     }
     masked
+}
+
+/// Returns a value as the JSON of a sample: masked, and at most [`SAMPLE_BYTES`] long.
+pub(crate) fn masked_json(value: Value) -> String {
+    let mut sample = masked(value).to_string();
+    if sample.len() > SAMPLE_BYTES {
+        let end = (0..=SAMPLE_BYTES - '…'.len_utf8())
+            .rev()
+            .find(|at| sample.is_char_boundary(*at));
+        sample.truncate(end.unwrap_or(0));
+        sample.push('…');
+    }
+    sample
+}
+
+fn masked(value: Value) -> Value {
+    match value {
+        Value::String(text) => mask(&text).into(),
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, masked(value)))
+            .collect(),
+        other => other,
+    }
 }
 
 /// Returns the start of a text, for messages.

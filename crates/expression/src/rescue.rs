@@ -9,8 +9,7 @@ use jlens_core::audit::{CaptureLimits, Outcome, Tracer, ValueRef};
 use jlens_core::{Ast, Expression};
 
 use crate::EvaluationError;
-use crate::budget::SAMPLE_BYTES;
-use crate::mask::mask;
+use crate::mask::masked_json;
 
 /// More failing records than this on one page are a failure of the expression.
 pub(crate) const MOST_RECORDS: usize = 20;
@@ -94,16 +93,7 @@ impl Search {
         if !self.failed {
             return None;
         }
-        let mut sample = self
-            .record
-            .map_or_else(|| "null".to_owned(), |record| masked(record).to_string());
-        if sample.len() > SAMPLE_BYTES {
-            let end = (0..=SAMPLE_BYTES - '…'.len_utf8())
-                .rev()
-                .find(|at| sample.is_char_boundary(*at));
-            sample.truncate(end.unwrap_or(0));
-            sample.push('…');
-        }
+        let sample = masked_json(self.record.unwrap_or_default());
         Some((self.entered.checked_sub(1)?, sample))
     }
 }
@@ -141,16 +131,4 @@ pub(crate) fn is_of_one_record(error: &EvaluationError) -> bool {
             | "expression.raised"
             | "expression.failed"
     )
-}
-
-fn masked(value: serde_json::Value) -> serde_json::Value {
-    match value {
-        serde_json::Value::String(text) => mask(&text).into(),
-        serde_json::Value::Array(items) => items.into_iter().map(masked).collect(),
-        serde_json::Value::Object(fields) => fields
-            .into_iter()
-            .map(|(name, value)| (name, masked(value)))
-            .collect(),
-        other => other,
-    }
 }

@@ -25,8 +25,8 @@ pub struct TaskResult {
     pub rejected_by: BTreeMap<String, u64>,
     /// The first of them, at most [`budget::REJECTED_SAMPLES`](crate::budget::REJECTED_SAMPLES).
     pub rejected: Vec<RejectedRow>,
-    /// The place of the records is not in the first page, and nothing says that this is fine.
-    pub records_missing: bool,
+    /// Why the place of the records is not in the first page, where nothing says that this is fine.
+    pub records_missing: Option<String>,
     /// Why there is nothing at all.
     pub error: Option<EvaluationError>,
 }

@@ -3,14 +3,15 @@
 use jlens_core::ast::{Node, NodeKind};
 
 use crate::check;
+use crate::task::RecordsAt;
 
 /// What the text of an expression says about its rows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowShape {
     pub(crate) has_date: bool,
     pub(crate) dimensions: Vec<String>,
-    /// The path of plain names that the expression begins with.
-    pub(crate) records: Option<String>,
+    /// The places that the expression begins with: a path of plain names, or the arguments of `$zip` and `$each`.
+    pub(crate) records: Option<RecordsAt>,
 }
 
 /// Reads the shape of rows off the object constructors that hold a `"value"`.
@@ -48,13 +49,42 @@ pub(crate) fn row_shape(source: &str) -> RowShape {
             }
         }
     });
-    shape.records = leading_names(root);
+    shape.records = leading_places(root, source);
     shape
 }
 
 fn literal(node: &Node) -> Option<&str> {
     match &node.kind {
         NodeKind::String { value } => Some(value),
+        _ => None,
+    }
+}
+
+/// The places that an expression begins with.
+fn leading_places(root: &Node, source: &str) -> Option<RecordsAt> {
+    let function = match &root.kind {
+        NodeKind::Path { steps, .. } => steps.first()?,
+        _ => root,
+    };
+    let NodeKind::Function { procedure, args } = &function.kind else {
+        return leading_names(root).map(RecordsAt::Path);
+    };
+    let NodeKind::Variable { name } = &procedure.kind else {
+        return None;
+    };
+    let written = |node: &Node| {
+        Some(
+            source
+                .get(node.span.start..node.span.end)?
+                .trim()
+                .to_owned(),
+        )
+    };
+    match (name.as_str(), args.as_slice()) {
+        ("zip", args) if !args.is_empty() => Some(RecordsAt::Zip(
+            args.iter().map(written).collect::<Option<_>>()?,
+        )),
+        ("each", [map, _]) => written(map).map(RecordsAt::Entries),
         _ => None,
     }
 }
@@ -123,14 +153,22 @@ mod tests {
             RowShape {
                 has_date: true,
                 dimensions: vec!["plan".into(), "state".into()],
-                records: Some("data.items".into()),
+                records: Some(RecordsAt::Path("data.items".into())),
             }
         );
         assert_eq!(row_shape("$count(a)"), RowShape::default());
         assert_eq!(row_shape("$.{ \"value\": a }").records, None);
         assert_eq!(
-            row_shape("`odd name`.{ \"value\": a }").records.as_deref(),
-            Some("`odd name`")
+            row_shape("`odd name`.{ \"value\": a }").records,
+            Some(RecordsAt::Path("`odd name`".into()))
+        );
+        assert_eq!(
+            row_shape("$zip(h.t, h.`a b`).{ \"value\": $[1] }").records,
+            Some(RecordsAt::Zip(vec!["h.t".into(), "h.`a b`".into()]))
+        );
+        assert_eq!(
+            row_shape("$each(a.rates, function($v, $k) { { \"value\": $v } })").records,
+            Some(RecordsAt::Entries("a.rates".into()))
         );
     }
 }

@@ -6,7 +6,7 @@ use definition::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::generate::{expression_of_records, generate, generate_keyed};
+use crate::generate::{generate, generate_keyed, places_of_records};
 
 /// One metric's evaluation, self-contained, so that a worker needs nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,13 +41,24 @@ pub struct Reading {
     /// Dimensions that every row has; one that is missing is the empty text.
     pub dimensions: Vec<String>,
     /// Where the records are, to tell "no records" from "no such field"; absent: not looked at.
-    pub records: Option<String>,
+    pub records: Option<RecordsAt>,
     /// Whether "no such field" means that there are no records (`missing: empty`).
     pub missing_is_empty: bool,
     /// Whether only the first page is evaluated (`page: first`).
     pub first_page_only: bool,
     /// Whether records are followed by their keys: a row needs one, and may say that its record is `deleted`.
     pub keyed: bool,
+}
+
+/// Where the records of a task are: paths from the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecordsAt {
+    /// A list of them, or one.
+    Path(String),
+    /// An object whose fields are the records.
+    Entries(String),
+    /// Lists whose items belong together by their place.
+    Zip(Vec<String>),
 }
 
 /// How a value that is text is read.
@@ -136,7 +147,7 @@ impl Task {
                 Some(_) => shape.records,
                 // A total is taken from the answer itself, whatever became of its records.
                 None if first_page_only => None,
-                None => expression_of_records(select.records.as_ref()),
+                None => Some(places_of_records(select.records.as_ref())),
             },
             missing_is_empty: select.missing == Missing::Empty,
             first_page_only: first_page_only && written.is_none(),

@@ -1,9 +1,11 @@
 //! What is generated from a selection evaluates to the rows that a person expects.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
-use definition::{DateSelect, MetricType, Records, Select, ValuePage, ValueSelect};
-use expression::{Reading, generate};
+use definition::{DateSelect, Definition, MetricType, Records, Select, ValuePage, ValueSelect};
+use expression::{Reading, Task, TaskResult, generate};
 use support::{name, read, rows, task};
 
 const SUBSCRIBERS: &str = include_str!("samples/subscribers.json");
@@ -244,4 +246,126 @@ fn a_date_that_does_not_exist_is_rejected_and_the_rest_counts() {
         "{:?}",
         result.rejected[0]
     );
+}
+
+fn zipped(paths: &[&str], value: &str) -> Select {
+    Select {
+        records: Some(Records::Zip {
+            zip: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
+        value: Some(ValueSelect::path(value)),
+        date: Some(dated("time")),
+        ..Select::default()
+    }
+}
+
+/// What becomes of a page under what is generated from a selection.
+fn selected(select: &Select, body: &str) -> TaskResult {
+    let metric = format!(
+        "kind: metric\nname: m\nconnection: c\nrequest: {{ path: /p }}\nselect: {}\n",
+        serde_json::json!(select)
+    );
+    let bundle = definition::parse(&metric, "m.yaml").unwrap();
+    let Definition::Metric(metric) = &bundle.definitions[0].definition else {
+        panic!("a metric");
+    };
+    let (mut evaluator, problems) = support::evaluator(vec![Task::of(metric, None, 0)]);
+    assert_eq!(problems, []);
+    evaluator.eval_page(&support::page(body, 0)).remove(0)
+}
+
+#[test]
+fn a_renamed_array_of_a_zip_is_missing_records_whichever_it_is() {
+    let select = zipped(&["hourly.time", "hourly.rain"], "rain");
+    for (body, gone) in [
+        (
+            r#"{"hourly":{"time":["2026-01-01"],"precip":[1]}}"#,
+            "`rain` is not in `hourly`, which has `time`, `precip`",
+        ),
+        (
+            r#"{"hourly":{"hours":["2026-01-01"],"rain":[1]}}"#,
+            "`time` is not in `hourly`",
+        ),
+        (
+            r#"{"hourly":{"time":["2026-01-01"],"rain":null}}"#,
+            "`hourly.rain` is null",
+        ),
+        (r#"{"hourly":[]}"#, "`hourly` is an empty list"),
+    ] {
+        let result = selected(&select, body);
+        let said = result.records_missing.unwrap_or_default();
+        assert!(said.contains(gone), "{body}: {said}");
+    }
+    let empty = selected(&select, r#"{"hourly":{"time":[],"rain":[]}}"#);
+    assert_eq!((empty.records_missing, empty.rejected_count), (None, 0));
+}
+
+#[test]
+fn what_has_no_partner_in_a_zip_is_rejected_and_not_left_out() {
+    let select = zipped(&["hourly.time", "hourly.rain"], "rain");
+    let body = r#"{"hourly":{"time":["2026-01-01","2026-01-02","2026-01-03"],"rain":[1,2]}}"#;
+    let result = selected(&select, body);
+    assert_eq!((result.rows.len(), result.rejected_count), (2, 1));
+    let rejected = &result.rejected[0];
+    assert_eq!(
+        (rejected.code.as_str(), rejected.index),
+        ("records.unequal", 2)
+    );
+    assert_eq!(
+        rejected.reason,
+        "`hourly.time` has 3 items and `hourly.rain` 2: this one has no partner"
+    );
+    assert_eq!(rejected.sample, r#"{"time":"2026-01-03"}"#);
+    let none = selected(
+        &select,
+        r#"{"hourly":{"time":["2026-01-01","2026-01-02"],"rain":[]}}"#,
+    );
+    assert_eq!(
+        (none.rows.len(), none.rejected_by["records.unequal"]),
+        (0, 2)
+    );
+}
+
+#[test]
+fn entries_of_what_is_no_map_say_what_is_there() {
+    let select = Select {
+        records: Some(Records::Entries {
+            entries: "rates".to_owned(),
+        }),
+        value: Some(ValueSelect::path("value")),
+        ..Select::default()
+    };
+    for (body, said) in [
+        (r#"{"rates":null}"#, "`rates` is null"),
+        (
+            r#"{"rates":[]}"#,
+            "`rates` is an empty list, where `entries` needs an object",
+        ),
+        (
+            r#"{"quotes":{}}"#,
+            "`rates` is not in the answer, which has `quotes`",
+        ),
+    ] {
+        let result = selected(&select, body);
+        let reason = result.records_missing.unwrap_or_default();
+        assert!(reason.contains(said), "{body}: {reason}");
+    }
+    for (body, said) in [
+        (
+            r#"{"rates":[{"EUR":1},{"USD":2}]}"#,
+            "`rates` is a list of 2 items, and `entries` needs an object",
+        ),
+        (
+            r#"{"rates":"soon"}"#,
+            "`rates` is a text, and `entries` needs an object",
+        ),
+    ] {
+        let error = selected(&select, body).error.unwrap();
+        assert_eq!(error.code, "records.shape");
+        assert!(error.message.contains(said), "{body}: {error}");
+    }
+    let full = selected(&select, r#"{"rates":{"EUR":1,"USD":2}}"#);
+    assert_eq!((full.rows.len(), full.records_missing), (2, None));
+    let none = selected(&select, r#"{"rates":{}}"#);
+    assert_eq!((none.rows.len(), none.records_missing), (0, None));
 }

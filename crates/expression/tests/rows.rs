@@ -4,7 +4,7 @@ mod support;
 
 use definition::Interval;
 use expression::budget::Limits;
-use expression::{DateForm, Evaluator, NumberStyle, Reading, RunContext, Task};
+use expression::{DateForm, Evaluator, NumberStyle, Reading, RecordsAt, RunContext, Task};
 use support::{fetched_at, page, read, row_text, rows, task};
 
 #[test]
@@ -204,7 +204,7 @@ fn a_declared_dimension_that_is_missing_is_the_empty_text() {
 #[test]
 fn a_renamed_field_is_missing_records_and_an_empty_list_is_not() {
     let reading = |records: &str| Reading {
-        records: Some(records.to_owned()),
+        records: Some(RecordsAt::Path(records.to_owned())),
         ..Reading::default()
     };
     let missing = |records: &str, body: &str| {
@@ -214,7 +214,7 @@ fn a_renamed_field_is_missing_records_and_an_empty_list_is_not() {
             body,
         );
         assert_eq!(result.error, None);
-        (result.records_missing, result.rows.len())
+        (result.records_missing.is_some(), result.rows.len())
     };
     assert_eq!(
         missing("data.items", r#"{"data":{"items":[{"a":1}]}}"#),
@@ -233,7 +233,7 @@ fn a_renamed_field_is_missing_records_and_an_empty_list_is_not() {
         (true, 0)
     );
     assert_eq!(missing("data.items", r#"{"data":null}"#), (true, 0));
-    assert_eq!(missing("data.items", r#"{"data":[]}"#), (false, 0));
+    assert_eq!(missing("data.items", r#"{"data":[]}"#), (true, 0));
     assert_eq!(
         missing("data.items", r#"{"data":[{"items":[]}]}"#),
         (false, 0)
@@ -248,13 +248,70 @@ fn a_renamed_field_is_missing_records_and_an_empty_list_is_not() {
         ..reading("items")
     };
     let result = read("items.{ \"value\": 1 }[]", empty, r#"{"items":null}"#);
-    assert_eq!((result.records_missing, result.rows.len()), (false, 0));
+    assert_eq!((result.records_missing, result.rows.len()), (None, 0));
     // On later pages it is an empty page.
     let (mut evaluator, _) =
         support::evaluator(vec![task("items.{ \"value\": 1 }[]", reading("items"))]);
-    assert!(evaluator.eval_page(&page("{}", 0))[0].records_missing);
+    assert!(
+        evaluator.eval_page(&page("{}", 0))[0]
+            .records_missing
+            .is_some()
+    );
     let later = evaluator.eval_page(&page(r#"{"items":null}"#, 1)).remove(0);
-    assert_eq!((later.records_missing, later.rows.len()), (false, 0));
+    assert_eq!((later.records_missing, later.rows.len()), (None, 0));
+}
+
+#[test]
+fn an_empty_list_where_an_object_should_be_is_missing_records() {
+    for (records, body, reason) in [
+        (
+            "items",
+            "[]",
+            "the answer is an empty list, and `items` should be in it",
+        ),
+        (
+            "data.items",
+            r#"{"data":[]}"#,
+            "`data` is an empty list, and `items` should be in it",
+        ),
+        (
+            "groups.items",
+            r#"{"groups":[]}"#,
+            "`groups` is an empty list",
+        ),
+        (
+            "groups.items",
+            r#"{"groups":[{"things":[]}]}"#,
+            "`items` is not in `groups`, which has `things`",
+        ),
+        (
+            "items",
+            r#"{"error":"no","code":7}"#,
+            "`items` is not in the answer, which has `error`, `code`",
+        ),
+        ("items", r#""later""#, "the answer is a text"),
+        ("$", "null", "the answer is null"),
+    ] {
+        let reading = Reading {
+            records: Some(RecordsAt::Path(records.to_owned())),
+            ..Reading::default()
+        };
+        let result = read(&format!("{records}.{{ \"value\": 1 }}[]"), reading, body);
+        let said = result.records_missing.unwrap_or_default();
+        assert!(said.contains(reason), "{records} of {body}: {said}");
+        assert_eq!((result.rows.len(), result.rejected_count), (0, 0));
+    }
+    for (records, body) in [
+        ("$", "[]"),
+        ("groups.items", r#"{"groups":[{"items":[]}]}"#),
+    ] {
+        let reading = Reading {
+            records: Some(RecordsAt::Path(records.to_owned())),
+            ..Reading::default()
+        };
+        let result = read(&format!("{records}.{{ \"value\": 1 }}[]"), reading, body);
+        assert_eq!(result.records_missing, None, "{records} of {body}");
+    }
 }
 
 #[test]

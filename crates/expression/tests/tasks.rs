@@ -5,7 +5,7 @@
 mod support;
 
 use definition::{Dataset, Definition, Metric};
-use expression::{DateForm, NumberStyle, Task};
+use expression::{DateForm, NumberStyle, RecordsAt, Task};
 use support::{evaluator, page, page_rows};
 
 fn parsed(text: &str) -> (Metric, Option<Dataset>) {
@@ -63,8 +63,8 @@ select:
         (&DateForm::Unix, "Europe/Berlin", true)
     );
     assert_eq!(
-        (reading.records.as_deref(), reading.missing_is_empty),
-        (Some("orders"), false)
+        (&reading.records, reading.missing_is_empty),
+        (&Some(RecordsAt::Path("orders".to_owned())), false)
     );
     let (mut evaluator, problems) = evaluator(vec![task]);
     assert_eq!(problems, []);
@@ -93,7 +93,10 @@ expression: 'data.orders.{ "value": id, "date": at, "dimensions": { "plan": p } 
     );
     assert!(task.whole_run && task.reading.dated && task.reading.text_values);
     assert_eq!(task.reading.dimensions, ["plan"]);
-    assert_eq!(task.reading.records.as_deref(), Some("data.orders"));
+    assert_eq!(
+        task.reading.records,
+        Some(RecordsAt::Path("data.orders".to_owned()))
+    );
 }
 
 #[test]

@@ -251,7 +251,7 @@ impl Walk {
             .remove(&number)
             .unwrap_or(Position::Start);
         self.note_totals(facts);
-        self.state.tally.page(number, facts);
+        self.state.tally.page(number, facts, self.max_pages);
         let earlier_largest = self.state.largest;
         self.state.largest = earlier_largest.max(facts.records.unwrap_or(0));
         self.state.empties = if is_empty { self.state.empties + 1 } else { 0 };

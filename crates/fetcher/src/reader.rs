@@ -290,16 +290,23 @@ impl Said<'_> {
 
     fn number(&self, want: Option<&Want>) -> Result<Option<u64>, PaginationFault> {
         let Some(want) = want else { return Ok(None) };
-        let unreadable = || {
+        let unreadable = {
             let place = match want {
                 Want::Body(path) => format!("`{}`", path.text),
                 Want::Header(name) => format!("header `{name}`"),
             };
-            PaginationFault::Unreadable(format!("{place} is not a number"))
+            move |got: &str| {
+                PaginationFault::Unreadable(format!(
+                    "{place} is {got}, and a count is a whole number from 0 on"
+                ))
+            }
         };
         match self.read(want)? {
             Read::Missing | Read::Value(Value::Null) => Ok(None),
-            Read::Value(Value::Number(number)) => whole(&number).map(Some).ok_or_else(unreadable),
+            Read::Value(Value::Number(number)) => {
+                let read = whole(&number).map(Some);
+                read.ok_or_else(|| unreadable(&number.to_string()))
+            }
             Read::Value(Value::String(text)) => {
                 // `Content-Range: items 0-24/319` (RFC 9110); `*` says that it is not known.
                 let text = match want {
@@ -308,10 +315,18 @@ impl Said<'_> {
                 };
                 match text.trim() {
                     "" | "*" if matches!(want, Want::Header(_)) => Ok(None),
-                    text => text.parse().map(Some).map_err(|_| unreadable()),
+                    text => {
+                        let shown: String = text.chars().take(20).collect();
+                        let got = || unreadable(&format!("the text \"{shown}\""));
+                        text.parse().map(Some).map_err(|_| got())
+                    }
                 }
             }
-            Read::Value(_) | Read::Members(..) => Err(unreadable()),
+            Read::Value(Value::Bool(truth)) => Err(unreadable(&truth.to_string())),
+            Read::Value(Value::Array(_)) | Read::Members(Kind::Array, _) => {
+                Err(unreadable("a list"))
+            }
+            Read::Value(_) | Read::Members(..) => Err(unreadable("an object")),
         }
     }
 
@@ -455,7 +470,19 @@ mod tests {
             Some(3),
             "without a hint the longest list counts"
         );
-        assert!(facts(&page, "items", &json!({"meta": {"total": "many"}})).is_err());
+        for (meta, said) in [
+            (
+                json!({"total": "many"}),
+                "`meta.total` is the text \"many\", and a count is a whole number from 0 on",
+            ),
+            (json!({"pages": -1}), "`meta.pages` is -1, and a count"),
+            (json!({"pages": 2.5}), "`meta.pages` is 2.5,"),
+            (json!({"total": [1]}), "`meta.total` is a list,"),
+            (json!({"total": true}), "`meta.total` is true,"),
+        ] {
+            let error = facts(&page, "items", &json!({ "meta": meta })).expect_err("no count");
+            assert!(error.to_string().contains(said), "{error}");
+        }
         let renamed = facts(&page, "items", &json!({"people": [1, 2]})).expect("facts");
         assert_eq!(renamed.astray.as_deref(), Some("items"));
         for whole in [

@@ -248,7 +248,7 @@ fn judge(
         if let Some(error) = result.error {
             return Err(format!("{error}: {text}"));
         }
-        if result.records_missing {
+        if result.records_missing.is_some() {
             return Err(format!("no records: {text}"));
         }
         rejected += result.rejected_count;

@@ -171,7 +171,7 @@ impl Recording {
             }
             if let Some(own) = result.error {
                 error = own.code.into();
-            } else if result.records_missing {
+            } else if result.records_missing.is_some() {
                 error = "records.missing".into();
             }
         }

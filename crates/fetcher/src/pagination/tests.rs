@@ -678,3 +678,57 @@ fn pages_may_come_in_any_order_and_over_a_checkpoint() {
     }
     assert_eq!(walk.verdict(RunEnd::TotalReached), Verdict::default());
 }
+
+#[test]
+fn an_empty_page_before_an_end_that_the_api_states_is_no_gap() {
+    let page = json!({"page": {"param": "page", "has_more": "more"}});
+    let feed = [(&[1, 2][..], None), (&[], None), (&[5], None)];
+    assert_eq!(
+        judged(&page, &feed, RunEnd::HasMoreFalse),
+        Verdict::default()
+    );
+    let counted = [(&[1, 2][..], Some(3)), (&[], Some(3)), (&[5], Some(3))];
+    assert_eq!(
+        judged(&page, &counted, RunEnd::TotalReached),
+        Verdict::default()
+    );
+    assert!(judged(&page, &feed, RunEnd::ShortPage).has_gaps);
+}
+
+#[test]
+fn a_run_stopped_at_its_cap_says_that_there_is_more_only_where_that_is_known() {
+    let page = json!({"page": {"param": "page", "total_pages": "pages", "has_more": "more"}});
+    let stopped = |facts: Facts| {
+        let pagination = pagination(&page);
+        let (mut walk, _) = Walk::begin(pagination, 2);
+        for number in 1..=2 {
+            let facts = Facts {
+                records: Some(2),
+                is_counted: true,
+                hash: format!("h{number}"),
+                ..facts.clone()
+            };
+            let _ = walk.after(number, &facts);
+        }
+        walk.verdict(RunEnd::PageCap).notes.join("; ")
+    };
+    let silent = stopped(Facts::default());
+    assert!(silent.contains("is not known"), "{silent}");
+    for facts in [
+        Facts {
+            has_more: Some(true),
+            ..Facts::default()
+        },
+        Facts {
+            total_pages: Some(3),
+            ..Facts::default()
+        },
+        Facts {
+            total: Some(9),
+            ..Facts::default()
+        },
+    ] {
+        let said = stopped(facts);
+        assert!(said.contains("and there is more"), "{said}");
+    }
+}

@@ -33,6 +33,8 @@ pub(super) struct Tally {
     fell_to: Option<u64>,
     grew_to: Option<u64>,
     overlap: u64,
+    /// Whether a page said that there is more than may be fetched.
+    says_more: bool,
     /// The first page without records, and the last one with some.
     empty: Option<u32>,
     filled: u32,
@@ -54,7 +56,7 @@ const HELD: usize = 500_000;
 
 impl Tally {
     /// Takes in a page that counts.
-    pub(super) fn page(&mut self, number: u32, facts: &Facts) {
+    pub(super) fn page(&mut self, number: u32, facts: &Facts, max_pages: u32) {
         match facts.records.filter(|_| facts.is_counted) {
             Some(0) => {
                 self.empty = Some(self.empty.map_or(number, |empty| empty.min(number)));
@@ -65,6 +67,11 @@ impl Tally {
             }
             None => self.uncounted = true,
         }
+        // A page in the middle says so as well; what the last one of those allowed says is what counts.
+        self.says_more |= (number >= max_pages && facts.has_more == Some(true))
+            || facts
+                .total_pages
+                .is_some_and(|pages| pages > u64::from(max_pages));
         if let Some(stated) = facts.total {
             match self.total {
                 None => self.total = Some(stated),
@@ -140,9 +147,15 @@ impl Tally {
             let of = stated.map_or_else(String::new, |total| {
                 format!(": {distinct} of the {total} records that the API states")
             });
-            verdict.notes.push(format!(
-                "stopped after {max_pages} pages (`max_pages`), and there is more{of}"
-            ));
+            let knows_more = stated.is_some_and(|total| distinct < total) || self.says_more;
+            verdict.notes.push(if knows_more || !is_numbered {
+                format!("stopped after {max_pages} pages (`max_pages`), and there is more{of}")
+            } else {
+                format!(
+                    "stopped after {max_pages} pages (`max_pages`), and whether there is more is not known: \
+                     the API states neither a total nor that there is more"
+                )
+            });
         } else if let Some(total) = stated.filter(|total| distinct < *total) {
             verdict.has_gaps = true;
             verdict.notes.push(format!(
@@ -161,9 +174,11 @@ impl Tally {
                 "the API's stated total changed during the run, from {total} to {grew_to} records"
             ));
         }
+        // What the API itself says to be the end leaves no room for a gap.
+        let is_met = end == RunEnd::HasMoreFalse || stated.is_some_and(|total| distinct >= total);
         if let Some(empty) = self
             .empty
-            .filter(|empty| is_numbered && *empty < self.filled)
+            .filter(|empty| is_numbered && !is_met && *empty < self.filled)
         {
             verdict.has_gaps = true;
             verdict.notes.push(format!(
