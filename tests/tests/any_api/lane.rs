@@ -268,7 +268,7 @@ impl Made {
                 parent: None,
             });
             for result in results {
-                refused |= result.error.is_some() || result.records_missing;
+                refused |= result.error.is_some() || result.records_missing.is_some();
                 rejected += result.rejected_count;
                 returned += result.rejected_count + result.rows.len() as u64;
                 for row in result.rows.iter().map(expression::row_json) {
