@@ -15,6 +15,7 @@ mod hearing;
 mod orders;
 mod process;
 mod real_server;
+mod shelf;
 mod standalone;
 
 pub use command_line::{CommandLine, Said};
@@ -24,6 +25,7 @@ pub use hearing::Hearing;
 pub use orders::Orders;
 pub use process::{Process, binary, free_port};
 pub use real_server::{RealServer, install_real_servers, root};
+pub use shelf::Shelf;
 pub use standalone::Standalone;
 
 use std::time::Duration;

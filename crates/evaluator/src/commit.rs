@@ -12,7 +12,8 @@ use wire::{Change, MetricUpdate};
 
 use crate::error::Error;
 use crate::extract::Extracted;
-use crate::judge::judge;
+use crate::judge::{Refused, judge};
+use crate::kept;
 use crate::subjects::Subject;
 use crate::upsert;
 
@@ -77,9 +78,7 @@ pub(crate) async fn apply(
     };
     if let Err(refused) = judge(&subject.metric, &extracted) {
         outcome.outcome = Outcome::Failed;
-        outcome.error = Some(
-            serde_json::json!({ "code": refused.code, "message": refused.message }).to_string(),
-        );
+        outcome.error = Some(refused.written());
     } else {
         let restated = if subject.metric.mode == Mode::Upsert {
             upsert::apply(commit, run, subject, extracted).await?
@@ -91,6 +90,10 @@ pub(crate) async fn apply(
             let folded = fold(rows, &subject.rules, run.slot);
             restate_metric(commit, run, subject, &folded).await?
         };
+        if let Some(refused) = &restated.refused {
+            outcome.outcome = Outcome::Failed;
+            outcome.error = Some(refused.written());
+        }
         applied.rows = restated.rows;
         applied.announced = restated.version.is_some();
         outcome.rows = signed(applied.rows);
@@ -98,6 +101,8 @@ pub(crate) async fn apply(
         outcome.overflow = signed(restated.overflow);
         outcome.version = restated.version.unwrap_or_default();
         details.left_out = restated.left_out;
+        details.outside = restated.outside;
+        details.notes = restated.notes;
         details.changes = restated.listed;
     }
     outcome.details = details.written()?;
@@ -113,18 +118,23 @@ const CHANGES_KEPT: usize = 20;
 struct Details {
     rejected_by: BTreeMap<String, u64>,
     left_out: u64,
+    outside: u64,
+    notes: Vec<String>,
     changes: Vec<Change>,
 }
 
 impl Details {
     /// Its JSON; nothing when there is nothing to tell.
     fn written(&self) -> Result<Option<String>, Error> {
-        if self.rejected_by.is_empty() && self.left_out == 0 && self.changes.is_empty() {
+        let is_plain = self.left_out == 0 && self.outside == 0 && self.notes.is_empty();
+        if self.rejected_by.is_empty() && is_plain && self.changes.is_empty() {
             return Ok(None);
         }
         let written = serde_json::json!({
             "rejected_by": self.rejected_by,
             "left_out": self.left_out,
+            "outside": self.outside,
+            "notes": self.notes,
             "changes": serde_json::to_value(&self.changes)?,
         });
         Ok(Some(written.to_string()))
@@ -155,8 +165,14 @@ pub(crate) struct Restated {
     pub(crate) changed: u64,
     /// Rows without room for their series.
     pub(crate) overflow: u64,
-    /// Rows outside of what the run replaces.
+    /// Rows of buckets that stayed as they were.
     pub(crate) left_out: u64,
+    /// Rows outside of the window.
+    pub(crate) outside: u64,
+    /// What a person should know of both.
+    pub(crate) notes: Vec<String>,
+    /// Why nothing was restated.
+    pub(crate) refused: Option<Refused>,
     /// The newest of what changed, for the run log.
     pub(crate) listed: Vec<Change>,
 }
@@ -182,6 +198,21 @@ async fn restate_metric(
     let existing: Vec<Coverage> = stored.iter().map(coverage_of).collect();
     let counted = count_earliest(commit, subject, folded, run).await?;
     let restatement = restate(&facts, &existing, folded, &|_| counted);
+    let told = Restated {
+        rows: folded.rows.saturating_sub(restatement.outside_rows),
+        left_out: restatement.left_out_rows,
+        outside: restatement.outside_rows,
+        notes: kept::notes(&restatement, run.window),
+        ..Restated::default()
+    };
+    if let Some(window) = run.window
+        && restatement.outside_rows > 0
+        && restatement.outside_rows == folded.rows
+        && holds_any(commit, subject, &restatement).await?
+    {
+        let refused = Some(kept::all_outside(folded.rows, window));
+        return Ok(Restated { refused, ..told });
+    }
     let before = previous_samples(commit, subject, &existing, run).await?;
     let replaced = write(commit, subject, run, folded, &restatement).await?;
     let coverage: Vec<store::Coverage> = restatement.coverage.iter().map(stored_coverage).collect();
@@ -190,12 +221,11 @@ async fn restate_metric(
     }
     let (version, listed) = announce(commit, run, subject, &replaced.changes, &before).await?;
     Ok(Restated {
-        rows: folded.rows.saturating_sub(restatement.left_out_rows),
         version,
         changed: replaced.changes.len() as u64,
         overflow: replaced.overflow + folded.overflow_rows,
-        left_out: restatement.left_out_rows,
         listed,
+        ..told
     })
 }
 
@@ -221,6 +251,21 @@ pub(crate) async fn announce(
     let payload = payload.to_string();
     commit.outbox(&subject.name, version, &payload).await?;
     Ok((Some(version), listed))
+}
+
+/// Whether anything is stored in what would be replaced.
+async fn holds_any(
+    commit: &mut Commit,
+    subject: &Subject,
+    restatement: &Restatement,
+) -> Result<bool, Error> {
+    for range in &restatement.replace {
+        let (from, to) = (range.start.as_millisecond(), range.end.as_millisecond());
+        if !commit.cells(&subject.name, from, to).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn write(

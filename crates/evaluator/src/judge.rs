@@ -11,6 +11,13 @@ pub(crate) struct Refused {
     pub(crate) message: String,
 }
 
+impl Refused {
+    /// As it is kept with the outcome.
+    pub(crate) fn written(&self) -> String {
+        serde_json::json!({ "code": self.code, "message": self.message }).to_string()
+    }
+}
+
 /// Decides whether the rows of `metric` may be used.
 pub(crate) fn judge(metric: &Metric, extracted: &Extracted) -> Result<(), Refused> {
     if let Some(error) = &extracted.error {

@@ -6,6 +6,7 @@ mod error;
 mod extract;
 mod instruments;
 mod judge;
+mod kept;
 mod preview;
 mod provenance;
 mod read_pages;

@@ -69,6 +69,7 @@ pub(crate) async fn apply(
         overflow: overflow + replaced.overflow,
         left_out: facts.left_out,
         listed,
+        ..Restated::default()
     })
 }
 

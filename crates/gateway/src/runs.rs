@@ -81,6 +81,10 @@ pub(crate) struct RunView {
     duration_ms: Option<i64>,
     /// Rows used: over all metrics, and in a metric's list its own.
     rows: i64,
+    /// Rows left out because they lie outside of the window: of all metrics, and in a metric's list its own; null in
+    /// other lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outside: Option<u64>,
     /// Rows rejected: over all metrics, and in a metric's list its own.
     rejected: i64,
     /// In a metric's list: `applied`, `failed` or `dead`, once its part of the run ended.
@@ -98,7 +102,8 @@ pub(crate) struct RunView {
     error: Option<Value>,
     /// Why it exists or waits, for people.
     reason: Option<String>,
-    /// What else a person should know, such as that the stated total changed during the run.
+    /// What else a person should know, such as that the stated total changed during the run; in a metric's list with
+    /// what is to be known of its own part.
     notes: Vec<String>,
     /// When it was opened.
     created_at: String,
@@ -122,14 +127,18 @@ pub(crate) struct OutcomeView {
     revision: i64,
     /// `applied`, `failed` or `dead`.
     outcome: &'static str,
-    /// Rows used.
+    /// Rows evaluated that can be used, those left out included, those outside of the window not.
     rows: i64,
     /// Rows rejected.
     rejected: i64,
     /// The reasons of the rejected rows, with how many there are of each.
     rejected_by: BTreeMap<String, u64>,
-    /// Rows that lie outside of what the run replaces, and were left out.
+    /// Rows of buckets that stay as they are; `notes` say why.
     left_out: u64,
+    /// Rows that lie outside of the run's window.
+    outside: u64,
+    /// What a person should know of this part, such as which buckets stay as they are, and why.
+    notes: Vec<String>,
     /// Cells changed.
     changed: i64,
     /// The newest of the points that changed, at most 20: `{start, granularity, dimensions, unit, value, previous}`.
@@ -151,6 +160,8 @@ pub(crate) struct OutcomeView {
 struct Details {
     rejected_by: BTreeMap<String, u64>,
     left_out: u64,
+    outside: u64,
+    notes: Vec<String>,
     changes: Vec<Value>,
 }
 
@@ -167,6 +178,8 @@ impl From<MetricOutcome> for OutcomeView {
         Self {
             rejected_by: details.rejected_by,
             left_out: details.left_out,
+            outside: details.outside,
+            notes: details.notes,
             changes: details.changes,
             metric: outcome.metric,
             revision: outcome.revision,
@@ -206,6 +219,7 @@ impl RunView {
                 .map(|(from, to)| (to - from).max(0)),
             rows: run.rows,
             rejected: run.rejected,
+            outside: None,
             changed: None,
             rejected_by: BTreeMap::new(),
             outcome: None,
@@ -224,11 +238,14 @@ impl RunView {
     /// Returns a run as one metric sees it.
     fn of_metric(of: MetricRun) -> Self {
         let own = of.outcome_error.as_deref().map(json_or_text);
-        let view = Self::of(of.run);
+        let details = Details::read(of.details.as_deref());
+        let mut view = Self::of(of.run);
+        view.notes.extend(details.notes);
         Self {
             outcome: of.outcome.map(store::Outcome::as_str),
             changed: of.changed,
-            rejected_by: Details::read(of.details.as_deref()).rejected_by,
+            rejected_by: details.rejected_by,
+            outside: Some(details.outside),
             error: own.or(view.error),
             ..view
         }
@@ -236,8 +253,9 @@ impl RunView {
 
     /// Returns a run with what it did to each metric.
     pub(crate) fn detailed(detail: store::RunDetail) -> Self {
-        let metrics = detail.outcomes.into_iter().map(OutcomeView::from).collect();
+        let metrics: Vec<_> = detail.outcomes.into_iter().map(OutcomeView::from).collect();
         Self {
+            outside: Some(metrics.iter().map(|one| one.outside).sum()),
             metrics: Some(metrics),
             ..Self::of(detail.run)
         }

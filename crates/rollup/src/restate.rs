@@ -56,14 +56,57 @@ pub struct Restatement {
     pub partial: Vec<Interval>,
     /// The metric's whole new coverage.
     pub coverage: Vec<Coverage>,
-    /// Rows of the run that start in no replaced range.
+    /// Rows of the run that start in no replaced range, but not those outside of its window.
     pub left_out_rows: u64,
+    /// Rows that lie outside of the run's window.
+    pub outside_rows: u64,
+    /// What stays as it is although the run brought rows for it.
+    pub kept: Vec<Kept>,
+}
+
+/// Buckets that stay as they are although a run brought rows for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The buckets.
+    pub buckets: Interval,
+    /// How many rows the run has for them.
+    pub rows: u64,
+    /// Why they stay.
+    pub because: Because,
+}
+
+/// Why buckets stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The earliest bucket of a run without a window holds fewer rows than are stored: a rolling API may have cut it.
+    Fewer {
+        /// How many are stored.
+        stored: u64,
+    },
+    /// The earliest bucket of a run without a window was counted under another revision of the metric.
+    OtherRevision,
+    /// A run of a newer slot covers them.
+    Newer,
+    /// The run is partial, and one that is complete covers them.
+    Complete,
 }
 
 impl Restatement {
     /// Whether a cell that starts at `start` (unix milliseconds) is written.
     pub fn writes(&self, start: i64) -> bool {
         contains(&self.replace, instant(start))
+    }
+
+    /// Notes that buckets stay as they are, where the run has rows for them.
+    fn keep(&mut self, folded: &Folded, buckets: Interval, because: Because) {
+        let rows = rows_in(folded, buckets);
+        if rows > 0 {
+            self.kept.push(Kept {
+                buckets,
+                rows,
+                because,
+            });
+        }
     }
 
     /// Whether a cell that starts at `start` (unix milliseconds) is marked partial.
@@ -91,11 +134,11 @@ pub fn restate(
     if run.rules.accumulates() {
         return add_sample(run, existing, folded);
     }
-    let claims = claims(run, existing, folded, existing_counts);
     let mut result = Restatement {
         coverage: existing.to_vec(),
         ..Restatement::default()
     };
+    let claims = claims(run, existing, folded, existing_counts, &mut result);
     for claim in claims {
         let facts = Coverage {
             start: claim.range.start,
@@ -107,7 +150,22 @@ pub fn restate(
         };
         // Whole buckets or nothing: what a stronger run covers in part keeps its bucket.
         let stronger = existing.iter().filter(|old| old.rank() > facts.rank());
-        let blocked: Vec<Interval> = stronger.map(|old| snap(run, old.interval())).collect();
+        let blocked: Vec<(Interval, Because)> = stronger
+            .map(|old| {
+                let because = if old.complete && !facts.complete {
+                    Because::Complete
+                } else {
+                    Because::Newer
+                };
+                (snap(run, old.interval()), because)
+            })
+            .collect();
+        for (range, because) in &blocked {
+            if let Some(buckets) = intersection(*range, claim.buckets) {
+                result.keep(folded, buckets, because.clone());
+            }
+        }
+        let blocked: Vec<Interval> = blocked.into_iter().map(|(range, _)| range).collect();
         for free in subtract(&[claim.buckets], blocked) {
             result.replace.push(free);
             if !claim.complete {
@@ -127,6 +185,14 @@ pub fn restate(
     result.replace = joined(result.replace);
     result.partial = joined(result.partial);
     result.left_out_rows = left_out(folded, &result.replace);
+    if run.window.is_some() {
+        let inside: Vec<Interval> = extent(run, existing, folded)
+            .map(|(buckets, _)| buckets)
+            .into_iter()
+            .collect();
+        result.outside_rows = left_out(folded, &inside);
+        result.left_out_rows = result.left_out_rows.saturating_sub(result.outside_rows);
+    }
     result
 }
 
@@ -143,6 +209,7 @@ fn claims(
     existing: &[Coverage],
     folded: &Folded,
     existing_counts: &dyn Fn(Interval) -> u64,
+    result: &mut Restatement,
 ) -> Vec<Claim> {
     let Some((buckets, range)) = extent(run, existing, folded) else {
         return Vec::new();
@@ -152,7 +219,13 @@ fn claims(
         Ended::Truncated => complete_part(run, folded, buckets),
         Ended::Doubtful => None,
     };
-    let counted = complete.map(|part| after_counting(run, existing, folded, existing_counts, part));
+    let counted = complete.map(|part| {
+        let (free, because) = after_counting(run, existing, folded, existing_counts, part);
+        if let Some(because) = because {
+            result.keep(folded, Interval::new(part.start, free.start), because);
+        }
+        free
+    });
     let mut claims = Vec::new();
     if let Some(buckets) = counted.filter(|part| part.start < part.end) {
         let range = Interval::new(buckets.start.max(range.start), buckets.end.min(range.end));
@@ -266,12 +339,12 @@ fn after_counting(
     folded: &Folded,
     existing_counts: &dyn Fn(Interval) -> u64,
     part: Interval,
-) -> Interval {
+) -> (Interval, Option<Because>) {
     let Some(earliest) = folded.earliest else {
-        return part;
+        return (part, None);
     };
     if run.window.is_some() || (run.covers == Covers::All && run.ended == Ended::Complete) {
-        return part;
+        return (part, None);
     }
     let bucket = snap(
         run,
@@ -281,27 +354,35 @@ fn after_counting(
         ),
     );
     if bucket.start != part.start {
-        return part;
+        return (part, None);
     }
     let owners: Vec<&Coverage> = existing
         .iter()
         .filter(|old| old.start < bucket.end && bucket.start < old.end)
         .collect();
     if owners.is_empty() || (run.recompute && owners.iter().all(|old| old.run == run.run)) {
-        return part;
+        return (part, None);
     }
-    let same_revision = owners.iter().all(|old| old.revision == run.revision);
-    let (from, until) = (millis(bucket.start), millis(bucket.end));
-    let brought: u64 = folded
+    let rest = Interval::new(bucket.end.min(part.end), part.end);
+    if owners.iter().any(|old| old.revision != run.revision) {
+        return (rest, Some(Because::OtherRevision));
+    }
+    let stored = existing_counts(bucket);
+    if rows_in(folded, bucket) >= stored {
+        return (part, None);
+    }
+    (rest, Some(Because::Fewer { stored }))
+}
+
+/// Counts the rows of a run in a range of buckets.
+fn rows_in(folded: &Folded, buckets: Interval) -> u64 {
+    let (from, until) = (millis(buckets.start), millis(buckets.end));
+    folded
         .cells
         .values()
         .flat_map(|cells| cells.range(from..until))
         .map(|(_, state)| state.count())
-        .sum();
-    if same_revision && brought >= existing_counts(bucket) {
-        return part;
-    }
-    Interval::new(bucket.end.min(part.end), part.end)
+        .sum()
 }
 
 /// Levels: one sample a sync, kept under its slot; the coverage reaches from the first sync to the last.
@@ -360,6 +441,7 @@ fn add_sample(run: &RunFacts, existing: &[Coverage], folded: &Folded) -> Restate
         replace,
         add_samples: true,
         coverage: tidy(list),
+        ..Restatement::default()
     }
 }
 

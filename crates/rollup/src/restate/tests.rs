@@ -242,8 +242,12 @@ fn a_window_restates_only_buckets_wholly_inside_or_open_now() {
     inside.window = Some(Interval::new(noon(3), noon(6)));
     let result = store.apply(&inside, rows(&[3, 4, 5, 6, 9], 2));
     assert_eq!(
-        (store.text().as_str(), result.left_out_rows),
-        ("3=1 4=2 5=2 6=1 10=1", 3)
+        (
+            store.text().as_str(),
+            result.outside_rows,
+            result.left_out_rows
+        ),
+        ("3=1 4=2 5=2 6=1 10=1", 3, 0)
     );
     let mut until_now = run(12);
     until_now.window = Some(Interval::new(noon(9), noon(12)));
@@ -281,6 +285,14 @@ fn an_older_slot_never_overwrites_what_a_newer_one_covered() {
         (store.text().as_str(), result.left_out_rows),
         ("2=1 4=2 7=2 9=1", 2)
     );
+    assert_eq!(
+        result.kept,
+        [Kept {
+            buckets: days(4, 8),
+            rows: 2,
+            because: Because::Newer
+        }]
+    );
     assert_eq!(store.covered(), "2-4@11 4-8@12 8-10@11");
 }
 
@@ -295,6 +307,14 @@ fn a_truncated_run_in_no_order_brings_partial_buckets_where_nothing_complete_is(
     assert_eq!(
         (store.text().as_str(), result.left_out_rows),
         ("1=2? 3=2? 5=1 6=1 11=2?", 1)
+    );
+    assert_eq!(
+        result.kept,
+        [Kept {
+            buckets: days(6, 7),
+            rows: 1,
+            because: Because::Complete
+        }]
     );
     assert_eq!(store.covered(), "1-2@11? 3-4@11? 5-10.5@10 11-11.5@11?");
     // A complete run makes all of it whole, even one of an older slot.

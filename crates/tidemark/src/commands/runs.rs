@@ -120,6 +120,7 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
         "records",
         "rows",
         "rejected",
+        "outside",
         "changed",
         "requests",
         "duration_ms",
@@ -131,7 +132,7 @@ pub(crate) async fn runs(arguments: &Runs) -> Done {
     let rows: Vec<Vec<String>> = list(&answer, "items")
         .iter()
         .map(|run| {
-            let mut row: Vec<String> = header[..13]
+            let mut row: Vec<String> = header[..14]
                 .iter()
                 .map(|field| match *field {
                     "records" => fetched(run),
@@ -181,8 +182,12 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
             } else {
                 ""
             };
+            let outside = match field("outside").as_str() {
+                "0" => String::new(),
+                count => format!(", {count} outside of the window"),
+            };
             say!(
-                "{metric}: {} rows from {} pages, {} records, {} rejected ({}{partial})",
+                "{metric}: {} rows from {} pages, {} records, {} rejected{outside} ({}{partial})",
                 field("rows"),
                 field("pages"),
                 fetched(summary),
@@ -303,10 +308,10 @@ async fn listen(client: Client, run: String, heard: Arc<Mutex<BTreeMap<String, V
 fn summary(metric: &str, runs: &[&Value]) -> Value {
     let mut total = json!({
         "run": null, "state": "final", "ended": null, "pages": 0, "records": null, "stated_total": null,
-        "rows": 0, "rejected": 0, "partial": false, "error": null,
+        "rows": 0, "rejected": 0, "outside": 0, "partial": false, "error": null,
     });
     let mut said: Vec<String> = Vec::new();
-    let (mut pages, mut rows, mut rejected, mut partial) = (0, 0, 0, false);
+    let (mut pages, mut rows, mut rejected, mut outside, mut partial) = (0, 0, 0, 0, false);
     let number = |value: Option<&Value>| value.and_then(Value::as_i64).unwrap_or_default();
     for run in runs {
         pages += number(run.get("pages"));
@@ -315,7 +320,13 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
                 total[field] = (number(total.get(field)) + more).into();
             }
         }
-        for note in notes(run) {
+        let outcome = list(run, "metrics")
+            .iter()
+            .find(|one| cell(one.get("metric")) == metric);
+        for note in notes(run)
+            .into_iter()
+            .chain(outcome.map(notes).unwrap_or_default())
+        {
             if !said.contains(&note) {
                 said.push(note);
             }
@@ -324,9 +335,7 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
             .get("partial")
             .and_then(Value::as_bool)
             .unwrap_or_default();
-        let outcome = list(run, "metrics")
-            .iter()
-            .find(|one| cell(one.get("metric")) == metric);
+        outside += number(outcome.and_then(|one| one.get("outside")));
         rows += number(outcome.and_then(|one| one.get("rows")));
         rejected += number(outcome.and_then(|one| one.get("rejected")));
         if total["run"].is_null() {
@@ -355,6 +364,7 @@ fn summary(metric: &str, runs: &[&Value]) -> Value {
     total["pages"] = pages.into();
     total["rows"] = rows.into();
     total["rejected"] = rejected.into();
+    total["outside"] = outside.into();
     total["partial"] = partial.into();
     total["notes"] = said.into();
     total
@@ -385,13 +395,13 @@ mod tests {
     fn runs_of_one_sync_are_summed_up() {
         let run = |id: &str, rows: i64| {
             json!({ "id": id, "state": "final", "ended": "total_reached", "pages": 2, "partial": false,
-                "records": 8, "stated_total": 9, "notes": ["shifted"], "metrics": [{ "metric": "m", "outcome": "applied", "rows": rows, "rejected": 1 }] })
+                "records": 8, "stated_total": 9, "notes": ["shifted"], "metrics": [{ "metric": "m", "outcome": "applied", "rows": rows, "rejected": 1, "outside": 3, "notes": ["3 outside"] }] })
         };
         let total = summary("m", &[&run("r_2", 5), &run("r_1", 7)]);
         assert_eq!(
             total,
             json!({ "run": "r_2", "state": "final", "ended": "total_reached", "pages": 4, "records": 16,
-                "stated_total": 18, "rows": 12, "rejected": 2, "partial": false, "error": null, "notes": ["shifted"] })
+                "stated_total": 18, "rows": 12, "rejected": 2, "outside": 6, "partial": false, "error": null, "notes": ["shifted", "3 outside"] })
         );
         assert_eq!(fetched(&total), "16 of 18");
     }
