@@ -298,6 +298,10 @@ impl Located {
 impl Definition {
     /// Returns the metrics and goals that it is made of, each once; they must be there, and stay.
     pub fn uses(&self) -> Vec<(Kind, Name)> {
+        if let Self::Metric(metric) = self {
+            let inputs = metric.inputs().into_iter();
+            return inputs.map(|input| (Kind::Metric, input.clone())).collect();
+        }
         let mut uses: Vec<(Kind, Name)> = Vec::new();
         for used in crate::validate::references(self) {
             if let Ok(name) = Name::parse(used.name)

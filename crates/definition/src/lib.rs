@@ -16,6 +16,7 @@ mod decode;
 mod deliver;
 mod fetch;
 mod flow;
+mod formula;
 mod goal;
 mod granularity;
 mod json;
@@ -63,6 +64,10 @@ pub use dataset::Dataset;
 pub use deliver::{Email, SecretRef, Shape, Target, Webhook};
 pub use fetch::Fetch;
 pub use flow::flow;
+pub use formula::{
+    Formula, FormulaError, FormulaUnit, Function, MAX_FORMULA_DEPTH, MAX_FORMULA_SOURCES, Operator,
+    Term, UnitError,
+};
 pub use goal::{Aim, Goal};
 pub use granularity::Granularity;
 pub use jiff::civil::Weekday;

@@ -7,6 +7,7 @@ use crate::aggregation::{Aggregation, MetricType, OverTime};
 use crate::connection::is_false;
 use crate::dataset::Dataset;
 use crate::fetch::Fetch;
+use crate::formula::{Formula, FormulaUnit};
 use crate::granularity::Granularity;
 use crate::name::Name;
 use crate::request::Request;
@@ -38,6 +39,12 @@ pub struct Metric {
     /// The dataset it reads, instead of a request of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dataset: Option<Name>,
+    /// What it is worth, said with other metrics: then it is calculated, and asks nothing itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub formula: Option<Formula>,
+    /// Calculated: the metric that says how much each day weighs, where a longer range is a mean of its days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Name>,
     /// Its own request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
@@ -98,6 +105,30 @@ pub struct Metric {
 }
 
 impl Metric {
+    /// Returns the metrics it is calculated from, its weight last; none when it is fetched.
+    pub fn inputs(&self) -> Vec<&Name> {
+        let formula = self.formula.as_ref().map(Formula::metrics);
+        let mut inputs = formula.unwrap_or_default();
+        inputs.extend(
+            self.weight
+                .iter()
+                .filter(|weight| !inputs.contains(weight))
+                .collect::<Vec<_>>(),
+        );
+        inputs
+    }
+
+    /// Returns what its values are counted in, as far as its definition tells; of a calculated metric what
+    /// is stated.
+    pub fn counted_in(&self) -> FormulaUnit {
+        match &self.unit {
+            Some(unit) => FormulaUnit::Of(Some(unit.as_str().into())),
+            None if self.formula.is_some() => FormulaUnit::Unknown,
+            None if self.select.unit.is_some() || self.expression.is_some() => FormulaUnit::Unknown,
+            None => FormulaUnit::Of(None),
+        }
+    }
+
     /// Returns what a row stands for: as written, else events when there is a date, else levels.
     pub fn metric_type(&self, dataset: Option<&Dataset>) -> MetricType {
         self.metric_type.unwrap_or_else(|| {
@@ -161,6 +192,16 @@ impl Metric {
 
     /// Returns the part of it whose change makes a new revision, with all defaults written out.
     pub fn evaluation_document(&self, dataset: Option<&Dataset>) -> Value {
+        if let Some(formula) = &self.formula {
+            return serde_json::json!({
+                "formula": formula,
+                "weight": self.weight,
+                "resolution": self.resolution,
+                "unit": self.unit,
+                "timezone": self.timezone,
+                "week_start": weekday_word(self.week_start),
+            });
+        }
         let mut document = serde_json::json!({
             "select": self.selection(dataset),
             "expression": self.expression,

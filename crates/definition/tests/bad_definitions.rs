@@ -1341,11 +1341,84 @@ fn what_does_not_fit_together_is_refused() {
 
 #[test]
 fn what_comes_later_says_so() {
-    for (text, path) in [
-        (metric("keep: 1y"), "keep"),
-        (metric("formula: a / b"), "formula"),
+    let text = metric("keep: 1y");
+    expect(&text, "definition.not_yet", "keep", "not supported yet");
+}
+
+#[test]
+fn a_calculated_metric_says_what_is_wrong_with_it() {
+    let base = "kind: connection\nname: kit\nbase_url: https://api.example.com\n---\n\
+                kind: metric\nname: paid\nconnection: kit\nrequest: { path: /paid }\nselect: { records: p }\nunit: USD\n---\n\
+                kind: metric\nname: trials\nconnection: kit\nrequest: { path: /trials }\nselect: { records: t }\n---\n";
+    let calculated = |rest: &str| format!("{base}kind: metric\nname: rate\n{rest}");
+    let fine = calculated(
+        "formula: paid / trials * 100\nweight: trials\nresolution: day\nformat: { style: percent }",
+    );
+    let bundle = definition::parse(&fine, "body").unwrap();
+    assert_eq!(bundle.validate(&definition::NothingKnown), []);
+    for (rest, code, path, says) in [
+        (
+            "formula: paid / * 2",
+            "definition.formula",
+            "formula",
+            "at character 8: expected a number, a metric",
+        ),
+        (
+            "formula: paid / trails",
+            "definition.metric_unknown",
+            "formula",
+            "did you mean `trials`?",
+        ),
+        (
+            "formula: paid / trials\nweight: trails",
+            "definition.metric_unknown",
+            "weight",
+            "did you mean `trials`?",
+        ),
+        (
+            "formula: paid + trials",
+            "definition.formula_unit",
+            "formula",
+            "USD and a plain number",
+        ),
+        (
+            "formula: trials / paid",
+            "definition.formula_unit",
+            "formula",
+            "state `unit`",
+        ),
+        (
+            "formula: rate + 1",
+            "definition.formula_cycle",
+            "formula",
+            "from itself",
+        ),
+        (
+            "formula: paid / trials\naggregation: sum",
+            "definition.formula",
+            "aggregation",
+            "does not go with",
+        ),
+        (
+            "formula: paid / trials\nconnection: kit",
+            "definition.formula",
+            "connection",
+            "does not go with",
+        ),
+        (
+            "formula: paid\n---\nkind: metric\nname: a\nformula: b + 1\n---\nkind: metric\nname: b\nformula: a + 1",
+            "definition.formula_cycle",
+            "formula",
+            "a from b from a",
+        ),
+        (
+            "connection: kit\nrequest: { path: /x }\nweight: trials",
+            "definition.formula",
+            "weight",
+            "there is none",
+        ),
     ] {
-        expect(&text, "definition.not_yet", path, "not supported yet");
+        expect(&calculated(rest), code, path, says);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bus::Bus;
 use futures::StreamExt as _;
 use service::Shutdown;
-use store::{OutboxRow, Store};
+use store::{OutboxRow, Store, instant};
 use tokio::sync::Notify;
 use tracing::Instrument as _;
 use wire::MetricUpdate;
@@ -102,6 +102,9 @@ impl Relay {
     }
 
     async fn announce(&self, row: OutboxRow) -> Result<i64, Error> {
+        if row.payload.is_empty() {
+            return self.announce_rise(row).await;
+        }
         let payload: serde_json::Value = serde_json::from_str(&row.payload)?;
         let span = tracing::info_span!("update", metric = %row.metric, version = row.version);
         if let Some(trace) = payload
@@ -112,6 +115,20 @@ impl Relay {
         }
         let update: MetricUpdate = serde_json::from_value(payload)?;
         self.bus.publish_update(&update).instrument(span).await?;
+        Ok(row.id)
+    }
+
+    /// Announces a calculated metric whose inputs changed: which of its points did, only reading it tells.
+    async fn announce_rise(&self, row: OutboxRow) -> Result<i64, Error> {
+        let update = MetricUpdate {
+            metric: row.metric,
+            workspace: row.workspace,
+            version: row.version,
+            committed_at: instant(row.created_at).to_string(),
+            truncated: true,
+            ..MetricUpdate::default()
+        };
+        self.bus.publish_update(&update).await?;
         Ok(row.id)
     }
 }

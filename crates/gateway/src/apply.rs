@@ -19,6 +19,9 @@ use crate::problem::{Problem, ProblemDocument, ProblemItem, shown};
 use crate::router::Gateway;
 use crate::secrets;
 
+/// Metrics looked at for what calculated ones stand on.
+const INPUTS: usize = 10_000;
+
 /// What `apply` is asked with.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -258,6 +261,7 @@ impl InForce {
                         connections.insert(found.connection.to_string());
                         known.datasets.insert(name.to_string(), found);
                     }
+                    known.load_inputs(gateway, workspace, metric).await?;
                 }
                 Definition::Goal(_)
                 | Definition::Alert(_)
@@ -279,6 +283,40 @@ impl InForce {
             }
         }
         Ok(known)
+    }
+
+    /// Reads all metrics that a calculated one stands on.
+    async fn load_inputs(
+        &mut self,
+        gateway: &Gateway,
+        workspace: &str,
+        metric: &Metric,
+    ) -> Result<(), Problem> {
+        let names = |metric: &Metric| {
+            metric
+                .inputs()
+                .into_iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        let mut open: Vec<String> = names(metric);
+        // A bundle that stands on more is refused; nothing needs to be known of the rest.
+        while !open.is_empty() && self.metrics.len() < INPUTS {
+            open.retain(|name| !self.metrics.contains_key(name));
+            open.sort();
+            open.dedup();
+            let found = gateway
+                .store()
+                .definitions_named(workspace, Kind::Metric, &open)
+                .await?;
+            open.clear();
+            for stored in found {
+                let input = stored.metric()?;
+                open.extend::<Vec<String>>(names(&input));
+                self.metrics.insert(stored.name, input);
+            }
+        }
+        Ok(())
     }
 
     /// Reads the metrics and goals that a definition names, with the datasets that tell what a metric is.
@@ -419,6 +457,11 @@ fn put_metric(document: String, metric: &Metric, dataset: Option<&Dataset>) -> P
         evaluation: Some(metric.evaluation_document(dataset).to_string()),
         fetch: metric.fetch(dataset).as_ref().map(identity),
         dataset_name: metric.dataset.as_ref().map(ToString::to_string),
+        uses: metric
+            .inputs()
+            .into_iter()
+            .map(|input| (Kind::Metric, input.to_string()))
+            .collect(),
         ..Put::default()
     }
 }

@@ -485,10 +485,12 @@ async fn answer(
                 Some(name) => dataset(gateway, workspace, name.as_str()).await?,
                 None => None,
             };
-            view.expression = Some(metric.expression.clone().unwrap_or_else(|| {
-                let select = metric.selection(dataset.as_ref());
-                expression::generate(&select, metric.metric_type(dataset.as_ref()))
-            }));
+            if metric.formula.is_none() {
+                view.expression = Some(metric.expression.clone().unwrap_or_else(|| {
+                    let select = metric.selection(dataset.as_ref());
+                    expression::generate(&select, metric.metric_type(dataset.as_ref()))
+                }));
+            }
             if let Some(known) = gateway
                 .store()
                 .metric_state(workspace, metric.name.as_str())

@@ -1,6 +1,7 @@
 //! A metric over time, and its value over a range.
 
 mod cache;
+mod calculated;
 mod question;
 mod written;
 
@@ -15,10 +16,11 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use jiff::tz::TimeZone;
 use rollup::coverage::hull;
-use rollup::{AnswerSeries, Decimal, Query, Rules, SeriesKey};
+use rollup::{Answer, AnswerSeries, Decimal, Query, QueryError, Rules, SeriesKey};
 use serde::Serialize;
 
-use self::cache::{Cache, Described, Found, Slot};
+use self::cache::{Cache, Decoded, Described, Found};
+use self::calculated::{Numbers, Whole};
 use self::question::{Question, SeriesParameters, Shape, ValueParameters, refusal};
 use self::written::{SeriesAnswer, ValueAnswer};
 use crate::auth::Caller;
@@ -137,33 +139,52 @@ impl Series {
                 return Err(problem);
             }
         };
-        let rules = &described.rules;
+        let whole = match &described.metric.formula {
+            Some(_) => Some(Whole::load(&self.cache, gateway, workspace, &described).await?),
+            None => None,
+        };
+        let (rules, definition_version) = match &whole {
+            Some(whole) => (whole.rules()?, whole.definition_version),
+            None => (&described.rules, described.version),
+        };
         let now = gateway.context().clock.now();
         let question = Question::read(shape, parameters, rules, now)?;
         let version = slot.version(gateway, workspace, name).await?;
-        let known = if question.needs_coverage() {
-            let nothing = Interval::new(now, now);
-            let (decoded, _) = slot
-                .decoded(gateway, workspace, name, version, nothing)
-                .await?;
-            hull(&decoded.input.coverage)
-        } else {
-            None
+        let known = match (&whole, question.needs_coverage()) {
+            (_, false) => None,
+            (Some(whole), true) => whole.known(gateway, workspace, now).await?,
+            (None, true) => {
+                let nothing = Interval::new(now, now);
+                let (decoded, _) = slot
+                    .decoded(gateway, workspace, name, version, nothing)
+                    .await?;
+                hull(&decoded.input.coverage)
+            }
         };
         let query = question.resolve(rules, now, known)?;
         let key = format!("{shape:?}{query:?}");
-        if let Some(answer) = slot.answer(&key, (version, described.version)) {
+        if let Some(answer) = slot.answer(&key, (version, definition_version)) {
             gateway.instruments().series(Source::Answer);
             return Ok(answer);
         }
-        let (answer, version) = self
-            .compute(
-                gateway, workspace, name, &slot, &described, version, shape, query,
-            )
-            .await?;
+        let numbers = if let Some(whole) = &whole {
+            Points::Calculated(whole.read(gateway, workspace, &query).await?)
+        } else {
+            let reads = query.reads(rules).map_err(|error| refusal(&error))?;
+            let range = widened(reads, rules);
+            let (decoded, found) = slot
+                .decoded(gateway, workspace, name, version, range)
+                .await?;
+            Points::Stored(decoded, found)
+        };
+        gateway.instruments().series(match numbers.found() {
+            Found::Kept => Source::Decoded,
+            Found::Read => Source::Store,
+        });
+        let (answer, version) = self.compute(&described, numbers, shape, query).await?;
         slot.keep(
             key,
-            (version, described.version),
+            (version, definition_version),
             answer.clone(),
             self.cache.most_answer_bytes(),
         );
@@ -179,7 +200,14 @@ impl Series {
     ) -> Result<(Option<String>, Vec<(SeriesKey, Decimal)>), Problem> {
         let slot = self.cache.slot(workspace, name);
         let described = slot.described(gateway, workspace, name).await?;
-        let rules = &described.rules;
+        let whole = match &described.metric.formula {
+            Some(_) => Some(Whole::load(&self.cache, gateway, workspace, &described).await?),
+            None => None,
+        };
+        let rules = match &whole {
+            Some(whole) => whole.rules()?,
+            None => &described.rules,
+        };
         let version = slot.version(gateway, workspace, name).await?;
         let now = gateway.context().clock.now();
         let range = rollup::range::resolve(
@@ -196,18 +224,24 @@ impl Series {
             rules.resolution.max(Granularity::Day)
         };
         let mut query = Query::over(range, step);
-        let reads = query.reads(rules).map_err(|error| refusal(&error))?;
-        let (decoded, _) = slot
-            .decoded(gateway, workspace, name, version, widened(reads, rules))
-            .await?;
-        let mut dimensions: BTreeSet<String> = BTreeSet::new();
-        for (key, _) in &decoded.input.series {
-            dimensions.extend(key.dimensions.iter().map(|(name, _)| name.to_owned()));
-        }
-        query.group_by = dimensions.into_iter().collect();
+        let points = if let Some(whole) = &whole {
+            Points::Calculated(whole.read(gateway, workspace, &query).await?)
+        } else {
+            let reads = query.reads(rules).map_err(|error| refusal(&error))?;
+            let (decoded, found) = slot
+                .decoded(gateway, workspace, name, version, widened(reads, rules))
+                .await?;
+            let mut dimensions: BTreeSet<String> = BTreeSet::new();
+            for (key, _) in &decoded.input.series {
+                dimensions.extend(key.dimensions.iter().map(|(name, _)| name.to_owned()));
+            }
+            query.group_by = dimensions.into_iter().collect();
+            Points::Stored(decoded, found)
+        };
         let title = described.metric.title.clone();
         let computing = tokio::task::spawn_blocking(move || {
-            let answer = rollup::answer(&decoded.input, &described.rules, &query)
+            let answer = points
+                .answer(&described, &query)
                 .map_err(|error| refusal(&error))?;
             let newest = |series: AnswerSeries| {
                 let value = series.points.iter().rev().find_map(|point| point.value)?;
@@ -276,42 +310,24 @@ impl Series {
         computing.await.map_err(|_| Problem::internal())?
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a different noun, and there is one caller"
-    )]
     async fn compute(
         &self,
-        gateway: &Gateway,
-        workspace: &str,
-        name: &str,
-        slot: &Arc<Slot>,
         described: &Arc<Described>,
-        version: i64,
+        points: Points,
         shape: Shape,
         query: Query,
     ) -> Result<(Bytes, i64), Problem> {
-        let reads = query
-            .reads(&described.rules)
-            .map_err(|error| refusal(&error))?;
-        let range = widened(reads, &described.rules);
-        let (decoded, found) = slot
-            .decoded(gateway, workspace, name, version, range)
-            .await?;
-        gateway.instruments().series(match found {
-            Found::Kept => Source::Decoded,
-            Found::Read => Source::Store,
-        });
         let (described, most_points) = (Arc::clone(described), self.most_points);
         let computing = tokio::task::spawn_blocking(move || {
-            let answer = rollup::answer(&decoded.input, &described.rules, &query)
+            let answer = points
+                .answer(&described, &query)
                 .map_err(|error| refusal(&error))?;
-            let points: usize = answer.series.iter().map(|series| series.points.len()).sum();
-            if points > most_points {
-                return Err(too_many(points, most_points));
+            let count: usize = answer.series.iter().map(|series| series.points.len()).sum();
+            if count > most_points {
+                return Err(too_many(count, most_points));
             }
             let compared = query.compare;
-            let version = decoded.version;
+            let version = points.version();
             let written = match shape {
                 Shape::Series => write(&SeriesAnswer::of(&described, version, &answer, compared)),
                 Shape::Value => write(&ValueAnswer::of(&described, version, &answer, compared)),
@@ -319,6 +335,37 @@ impl Series {
             Ok((written, version))
         });
         computing.await.map_err(|_| Problem::internal())?
+    }
+}
+
+/// What an answer is made of.
+enum Points {
+    /// The metric's own points.
+    Stored(Arc<Decoded>, Found),
+    /// Those of what it is calculated from.
+    Calculated(Numbers),
+}
+
+impl Points {
+    const fn found(&self) -> Found {
+        match self {
+            Self::Stored(_, found) => *found,
+            Self::Calculated(numbers) => numbers.found,
+        }
+    }
+
+    fn version(&self) -> i64 {
+        match self {
+            Self::Stored(decoded, _) => decoded.version,
+            Self::Calculated(numbers) => numbers.version,
+        }
+    }
+
+    fn answer(&self, described: &Described, query: &Query) -> Result<Answer, QueryError> {
+        match self {
+            Self::Stored(decoded, _) => rollup::answer(&decoded.input, &described.rules, query),
+            Self::Calculated(numbers) => numbers.answer(query),
+        }
     }
 }
 

@@ -172,6 +172,13 @@ pub(crate) fn of_metric(
     created_at: i64,
     now: Timestamp,
 ) -> StateView {
+    if metric.formula.is_some() {
+        // It is as old as what it is made of; those tell.
+        return StateView {
+            last_success_at: state.last_success_at.map(time::text),
+            ..StateView::default()
+        };
+    }
     let newest = state.coverage.iter().max_by_key(|coverage| coverage.end);
     let covered = state
         .coverage

@@ -164,6 +164,10 @@ pub(crate) async fn recompute(
     parameters.finish()?;
     content.nothing()?;
     let name = name_of("metric", &name)?;
+    let known = stored(&gateway, &caller.workspace, Kind::Metric, &name).await?;
+    if known.metric()?.formula.is_some() {
+        return Err(calculated(&name));
+    }
     let recompute = gateway
         .store()
         .request_recompute(&caller.workspace, &name)
@@ -174,6 +178,14 @@ pub(crate) async fn recompute(
             metric: name,
             recompute,
         }),
+    ))
+}
+
+/// Refuses to fetch what is made of other metrics.
+fn calculated(name: &str) -> Problem {
+    let title = "a calculated metric asks nothing itself";
+    Problem::new(StatusCode::CONFLICT, "metric.calculated", title).detail(format!(
+        "`{name}` is computed from other metrics whenever it is read; sync those"
     ))
 }
 
@@ -192,6 +204,9 @@ impl Subject {
         let name = name_of("metric", name)?;
         let stored = stored(gateway, workspace, Kind::Metric, &name).await?;
         let metric = stored.metric()?;
+        if metric.formula.is_some() {
+            return Err(calculated(&name));
+        }
         let dataset = match &stored.dataset {
             Some(id) => gateway.store().dataset(workspace, id).await?,
             None => None,

@@ -84,6 +84,8 @@ pub type StoredCell = (i64, State, bool);
 pub(crate) type Cell<'a> = (i64, &'a State, bool);
 
 pub(crate) use evaluate::{Steps, evaluate, within};
+pub(crate) use fill::{Slot, filled, slots};
+pub(crate) use running::moving_average;
 pub(crate) use top::Kept;
 
 /// Answers `query` from what is stored.

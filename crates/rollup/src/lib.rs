@@ -29,6 +29,7 @@ pub mod range;
 
 // What comes out.
 pub mod answer;
+mod calculated;
 mod compare;
 mod levels;
 
@@ -41,6 +42,7 @@ pub use alert::{
     AlertEvent, AlertState, Judgement, Seen, case_of, change, judge_alert, quiet_until,
 };
 pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, StoredCell, answer};
+pub use calculated::Sources;
 pub use compare::{Compare, Comparison, Direction, SeriesComparison};
 pub use contribution::Contribution;
 pub use coverage::Coverage;

@@ -329,6 +329,26 @@ pub enum QueryError {
         "values of periods are not joined over a longer range unless the metric says how (over_time: last, average, min, max or sum)"
     )]
     PeriodsNotJoined,
+    /// An input of a calculated metric cannot be asked so.
+    #[error("`{metric}`, which this is calculated from: {cause}")]
+    Input {
+        /// The input.
+        metric: String,
+        /// Why.
+        cause: Box<QueryError>,
+    },
+    /// The units of a calculated metric's inputs do not go together.
+    #[error("{problem}")]
+    Units {
+        /// Which, and how.
+        problem: String,
+    },
+    /// A metric that a calculated one stands on is not there.
+    #[error("there is no metric `{metric}`, which this is calculated from")]
+    Missing {
+        /// Its name.
+        metric: String,
+    },
     /// No series has this dimension.
     #[error("no series has the dimension `{name}`")]
     UnknownDimension {
@@ -339,7 +359,7 @@ pub enum QueryError {
 
 impl QueryError {
     /// Returns the stable code of the error.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Empty => "query.range_empty",
             Self::TooManyPoints { .. } => "query.too_many_points",
@@ -347,6 +367,9 @@ impl QueryError {
             Self::Zone { .. } => "query.timezone",
             Self::PeriodsNotJoined => "query.periods_not_joined",
             Self::UnknownDimension { .. } => "query.dimension_unknown",
+            Self::Input { cause, .. } => cause.code(),
+            Self::Units { .. } => "query.units",
+            Self::Missing { .. } => "query.input_missing",
         }
     }
 }

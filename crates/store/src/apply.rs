@@ -12,7 +12,8 @@ impl Store {
     /// Puts happen before deletes, whatever the order given, so that a bundle may move things
     /// around. Identical documents are [`Unchanged`](crate::ApplyOutcome::Unchanged). Every real change is audited.
     /// A metric with a new revision, or a new metric on a dataset that exists, is queued for
-    /// recomputing (see [`Store::claim_recompute`]).
+    /// recomputing (see [`Store::claim_recompute`]). A new or revised calculated metric gets a new version, and
+    /// so does everything calculated from it; each is announced in the same transaction.
     pub async fn apply(&self, ws: &str, actor: &str, changes: &[Change]) -> Result<Vec<Applied>> {
         let mut tx = self.database.begin(STEP).await?;
         let applied = apply(&mut tx, ws, actor, changes).await?;
@@ -31,6 +32,7 @@ impl Store {
 
 async fn apply(tx: &mut Tx, ws: &str, actor: &str, changes: &[Change]) -> Result<Vec<Applied>> {
     let mut bundle = Bundle::read(tx, ws, actor, changes).await?;
+    bundle.change_sides(tx, changes).await?;
     for kind in Kind::ALL {
         for (at, change) in changes.iter().enumerate() {
             if let (true, Action::Put(put)) = (change.kind == kind, &change.action) {
@@ -53,5 +55,7 @@ async fn apply(tx: &mut Tx, ws: &str, actor: &str, changes: &[Change]) -> Result
     bundle.write_uses(tx).await?;
     bundle.retire(tx).await?;
     bundle.check(tx).await?;
+    bundle.check_inputs(tx).await?;
+    bundle.raise_calculated(tx).await?;
     Ok(bundle.answers.into_iter().flatten().collect())
 }

@@ -1,5 +1,6 @@
 //! What a bundle of definitions touches, read under locks, and what is to be written for it.
 
+mod calculated;
 mod put;
 mod remove;
 mod uses;
@@ -28,7 +29,8 @@ pub(crate) struct Before {
 /// A metric as it is, or becomes.
 pub(crate) struct MetricRow {
     id: i64,
-    dataset: String,
+    /// Calculated metrics have none.
+    dataset: Option<String>,
     revision: i64,
     evaluation: String,
 }
@@ -73,6 +75,8 @@ pub(crate) struct Bundle<'a> {
     /// Name, revision, document, evaluation.
     new_revisions: Vec<(String, i64, String, String)>,
     recomputes: Vec<Vec<Value>>,
+    /// Calculated metrics that are new or revised.
+    calculated: BTreeSet<String>,
     audit: Vec<Vec<Value>>,
     deleted_connections: Vec<String>,
     has_new_metrics: bool,
@@ -128,6 +132,7 @@ impl<'a> Bundle<'a> {
             changed_metrics: Vec::new(),
             new_revisions: Vec::new(),
             recomputes: Vec::new(),
+            calculated: BTreeSet::new(),
             audit: Vec::new(),
             deleted_connections: Vec::new(),
             has_new_metrics: false,
@@ -190,7 +195,7 @@ impl<'a> Bundle<'a> {
         for row in tx.rows(STEP, sql, values![self.ws, names.clone()]).await? {
             let metric = MetricRow {
                 id: row.int(0)?,
-                dataset: row.text(2)?,
+                dataset: row.text_or_null(2)?,
                 revision: row.int(3)?,
                 evaluation: row.text(4)?,
             };
@@ -227,7 +232,7 @@ impl<'a> Bundle<'a> {
         let ids: Vec<String> = self
             .metrics
             .values()
-            .map(|metric| metric.dataset.clone())
+            .filter_map(|metric| metric.dataset.clone())
             .collect();
         let sql = "SELECT id, name, connection, identity_hash, epoch FROM datasets WHERE workspace = $1 \
                    AND (id §in($2) OR name §in($3) OR (name IS NULL AND identity_hash §in($4)) \

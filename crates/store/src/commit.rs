@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::Point;
 use crate::Store;
+use crate::calculated;
 use crate::cells::{Series, merge, series, write};
 use crate::database::{Tx, values};
 use crate::error::{Error, Result};
@@ -55,6 +56,8 @@ pub struct Commit {
     is_first: bool,
     metrics: Vec<CommitMetric>,
     held: HashMap<String, Held>,
+    /// Metrics with a new version.
+    changed: Vec<String>,
 }
 
 /// What the transaction knows of one metric.
@@ -261,7 +264,9 @@ impl Commit {
         let held = held(&mut self.held, metric)?;
         held.version = next_version(held.version, self.epoch);
         held.is_raised = true;
-        Ok(held.version)
+        let version = held.version;
+        self.changed.push(metric.to_owned());
+        Ok(version)
     }
 
     /// Queues the announcement of a version.
@@ -366,6 +371,7 @@ impl Commit {
             let values = values![held.id, held.version];
             self.tx.run(step, sql, values).await?;
         }
+        self.raise_calculated().await?;
         self.tx.commit("commit a run").await
     }
 
@@ -377,6 +383,17 @@ impl Commit {
     /// How many series a metric may have.
     pub(crate) fn series_limit(&self) -> usize {
         self.series_limit
+    }
+
+    /// Gives what is calculated from metrics that changed a new version each, announced with this commit.
+    async fn raise_calculated(&mut self) -> Result<()> {
+        let changed = std::mem::take(&mut self.changed);
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let ws = self.run.workspace.clone();
+        let names = calculated::dependents(&mut self.tx, &ws, &changed).await?;
+        calculated::raise(&mut self.tx, &ws, names, self.epoch, self.now).await
     }
 
     async fn hold(mut tx: Tx, run: Run, facts: Facts) -> Result<Self> {
@@ -416,6 +433,7 @@ impl Commit {
             run,
             metrics,
             held,
+            changed: Vec::new(),
         })
     }
 }

@@ -96,7 +96,8 @@ pub struct Put {
     /// Connections: `scheme://host:port` of the base URL, if it is constant. When it changes, the
     /// epoch of every dataset of the connection rises and their runs in flight are superseded.
     pub origin: Option<String>,
-    /// Goals, alerts, boards and scorecards: the definitions they name, which must exist and stay.
+    /// Goals, alerts, boards and scorecards: the definitions they name, which must exist and stay. A metric
+    /// that names others is calculated from them and has no dataset.
     pub uses: Vec<(Kind, String)>,
     /// Goals, alerts and scorecards: that they are judged, and of which metric; `None`: they are not.
     pub watch: Option<NewWatch>,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bundle;
+mod calculated;
 mod cells;
 mod commit;
 mod database;

@@ -15,7 +15,7 @@ pub struct OutboxRow {
     pub metric: String,
     /// The version announced.
     pub version: i64,
-    /// The message as JSON.
+    /// The message as JSON; empty: it is not known which points changed, so the series is to be read.
     pub payload: String,
     /// When it was committed.
     pub created_at: i64,

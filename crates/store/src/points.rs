@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::Store;
+use crate::calculated;
 use crate::database::{Row, Tx, values};
 use crate::error::{Error, Result};
 use crate::packed::packed_cells;
@@ -104,8 +105,8 @@ pub struct SeriesRows {
 pub struct MetricState {
     /// Its name.
     pub metric: String,
-    /// The dataset that feeds it.
-    pub dataset: String,
+    /// The dataset that feeds it; calculated metrics have none.
+    pub dataset: Option<String>,
     /// The version of the data.
     pub version: i64,
     /// The revision in force.
@@ -193,7 +194,7 @@ impl Store {
                    c.start_at, c.end_at, c.as_of, c.run, c.revision, c.complete, r.requested_at \
                    FROM metrics m \
                    JOIN definitions f ON f.workspace = m.workspace AND f.kind = 'metric' AND f.name = m.name \
-                   JOIN datasets d ON d.workspace = m.workspace AND d.id = m.dataset \
+                   LEFT JOIN datasets d ON d.workspace = m.workspace AND d.id = m.dataset \
                    LEFT JOIN coverage c ON c.metric_id = m.id \
                    LEFT JOIN recomputes r ON r.workspace = m.workspace AND r.metric = m.name \
                    WHERE m.workspace = $1 AND m.name = $2 ORDER BY c.start_at";
@@ -212,7 +213,7 @@ impl Store {
         }
         Ok(Some(MetricState {
             metric: metric.to_owned(),
-            dataset: row.text(0)?,
+            dataset: row.text_or_null(0)?,
             version: row.int(1)?,
             revision: row.int(2)?,
             document: row.text(3)?,
@@ -269,6 +270,9 @@ impl Store {
             detail: None,
         };
         audit(&mut tx, Some(ws), actor, &entry).await?;
+        let names = calculated::dependents(&mut tx, ws, &[metric.to_owned()]).await?;
+        let (epoch, now) = (calculated::epoch(&mut tx).await?, tx.now().await?);
+        calculated::raise(&mut tx, ws, names, epoch, now).await?;
         tx.commit(step).await?;
         Ok(version)
     }

@@ -1,6 +1,7 @@
 use super::{Decoder, Fields, Key, Place, TITLE, TextRule};
 use crate::aggregation::{Aggregation, MetricType, OverTime};
 use crate::dataset::Dataset;
+use crate::formula::Formula;
 use crate::granularity::Granularity;
 use crate::metric::{Covers, Metric, Mode, Ratio, Scope, Trend, WEEKDAYS};
 use crate::name::Name;
@@ -27,6 +28,16 @@ pub(crate) const METRIC: &[Key] = &[
     Key::optional(
         "dataset",
         "the dataset it reads, instead of a request of its own",
+        schema::name,
+    ),
+    Key::optional(
+        "formula",
+        "what it is worth, said with other metrics (`paid / trials * 100`), instead of a request",
+        schema::line,
+    ),
+    Key::optional(
+        "weight",
+        "with a formula: the metric that weighs its days in the mean that a longer range is",
         schema::name,
     ),
     Key::optional("request", "its own request", schema::request),
@@ -112,7 +123,6 @@ pub(crate) const METRIC: &[Key] = &[
         schema::ratio,
     ),
     Key::later("keep"),
-    Key::later("formula"),
     Key::optional("paused", "whether it rests", schema::boolean),
 ];
 
@@ -238,6 +248,8 @@ pub(crate) fn metric(decoder: &mut Decoder, place: &Place<'_>) -> Option<Metric>
         tags: f.get("tags").map(|p| tags(decoder, &p)).unwrap_or_default(),
         connection: f.get("connection").and_then(|p| decoder.name(&p)),
         dataset: f.get("dataset").and_then(|p| decoder.name(&p)),
+        formula: f.get("formula").and_then(|p| formula(decoder, &p)),
+        weight: f.get("weight").and_then(|p| decoder.name(&p)),
         request: f.get("request").and_then(|p| super::request(decoder, &p)),
         window: f.get("window").and_then(|p| window(decoder, &p)),
         select: f
@@ -373,6 +385,18 @@ pub(crate) fn dataset(decoder: &mut Decoder, place: &Place<'_>) -> Option<Datase
             .and_then(|p| decoder.boolean(&p))
             .unwrap_or_default(),
     })
+}
+
+fn formula(decoder: &mut Decoder, place: &Place<'_>) -> Option<Formula> {
+    let text = decoder.expression(place)?;
+    match Formula::parse(&text) {
+        Ok(formula) => Some(formula),
+        Err(error) => {
+            let problem = decoder.problem(place, "definition.formula", error.to_string());
+            problem.hint = error.hint;
+            None
+        }
+    }
 }
 
 pub(super) fn word<T>(

@@ -8,6 +8,10 @@ use crate::selection::ValueSelect;
 
 /// Checks a metric without looking at others.
 pub(super) fn check(metric: &Metric, problems: &mut Vec<Problem>) {
+    if metric.weight.is_some() {
+        let message = "`weight` weighs what a `formula` gives, and there is none";
+        problems.push(Problem::new("definition.formula", "weight", message));
+    }
     check_source(metric, problems);
     if let Some(asked) = &metric.request {
         request::check(asked, metric.window.as_ref(), None, problems);
@@ -57,7 +61,7 @@ fn check_source(metric: &Metric, problems: &mut Vec<Problem>) {
         (None, Some(_)) => problem("connection", "`connection` is missing beside `request`"),
         (None, None) => problem(
             "",
-            "a metric has either `dataset`, or its own `connection` and `request`",
+            "a metric has either `dataset`, or its own `connection` and `request`, or a `formula` over other metrics",
         ),
     }
 }

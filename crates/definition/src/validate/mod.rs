@@ -2,6 +2,7 @@
 
 mod address;
 mod auth;
+mod calculated;
 mod graphql;
 mod headers;
 mod metric;
@@ -30,6 +31,9 @@ pub(crate) fn alone(located: &Located) -> Vec<Problem> {
     match &located.definition {
         Definition::Connection(connection) => check_connection(connection, &mut problems),
         Definition::Dataset(dataset) => check_dataset(dataset, &mut problems),
+        Definition::Metric(metric) if metric.formula.is_some() || located.is_broken("formula") => {
+            calculated::check(located, metric, &mut problems);
+        }
         Definition::Metric(metric) => metric::check(metric, &mut problems),
         Definition::Goal(goal) => used::check_goal(goal, &mut problems),
         Definition::Alert(alert) => used::check_targets(&alert.deliver, &mut problems),
@@ -183,6 +187,15 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
                         .then(|| dataset_missing(name, "parent.dataset"))
                 };
                 parents::check(dataset, &dataset_of, &missing, &mut found);
+            }
+            Definition::Metric(metric) if metric.formula.is_some() => {
+                let missing = |name: &str, path: &str| {
+                    let message = format!("there is no metric `{name}`");
+                    let problem = Problem::new("definition.metric_unknown", path, message);
+                    (!bundle.may_hide(Kind::Metric))
+                        .then(|| suggest(problem, name, &names(Kind::Metric)))
+                };
+                calculated::check_inputs(metric, &metric_of, &missing, &mut found);
             }
             Definition::Metric(metric) => {
                 if let Some(connection) = &metric.connection {

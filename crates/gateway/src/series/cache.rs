@@ -69,6 +69,16 @@ pub(crate) struct Described {
     pub(crate) rules: Rules,
 }
 
+impl Described {
+    /// Returns the word for how values are joined.
+    pub(crate) fn joined(&self) -> &'static str {
+        match self.metric.formula {
+            Some(_) => "calculated",
+            None => self.metric.aggregation.as_str(),
+        }
+    }
+}
+
 /// A metric's points of some range of time, ready to be answered from.
 #[derive(Debug)]
 pub(crate) struct Decoded {

@@ -27,7 +27,7 @@ pub(crate) struct SeriesAnswer<'a> {
     from: String,
     /// The first instant past it.
     to: String,
-    /// How values are joined.
+    /// How values are joined: an aggregation, or `calculated`.
     #[schema(example = "sum")]
     aggregation: &'static str,
     /// The version of the data that was read.
@@ -192,7 +192,7 @@ impl<'a> SeriesAnswer<'a> {
             timezone: zone_name(zone),
             from: time::in_zone(answer.from, zone),
             to: time::in_zone(answer.to, zone),
-            aggregation: described.metric.aggregation.as_str(),
+            aggregation: described.joined(),
             version,
             favourable_trend: described.metric.favourable_trend.as_str(),
             series: answer
@@ -249,7 +249,7 @@ impl<'a> ValueAnswer<'a> {
             timezone: zone_name(zone),
             from: time::in_zone(answer.from, zone),
             to: time::in_zone(answer.to, zone),
-            aggregation: described.metric.aggregation.as_str(),
+            aggregation: described.joined(),
             version,
             favourable_trend: described.metric.favourable_trend.as_str(),
             units: answer

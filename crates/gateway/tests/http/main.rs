@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod calculated;
 mod definitions;
 mod house;
 mod operation;

@@ -29,11 +29,7 @@ impl Bundle<'_> {
             Kind::Metric => {
                 let (is_changed, revision, dataset) =
                     self.put_metric(name, put, !is_same_document)?;
-                (
-                    is_changed || !is_same_document,
-                    Some(revision),
-                    Some(dataset),
-                )
+                (is_changed || !is_same_document, Some(revision), dataset)
             }
             Kind::Goal | Kind::Alert | Kind::Board | Kind::Scorecard => {
                 (!is_same_document, None, None)
@@ -126,7 +122,11 @@ impl Bundle<'_> {
         name: &str,
         put: &Put,
         is_changed: bool,
-    ) -> Result<(bool, i64, String)> {
+    ) -> Result<(bool, i64, Option<String>)> {
+        if !put.uses.is_empty() {
+            let (is_revised, revision) = self.put_calculated(name, put);
+            return Ok((is_revised, revision, None));
+        }
         let dataset = self.dataset_for(name, put)?;
         let evaluation = put
             .evaluation
@@ -159,18 +159,18 @@ impl Bundle<'_> {
             }
             let row = MetricRow {
                 id: 0,
-                dataset: dataset.clone(),
+                dataset: Some(dataset.clone()),
                 revision,
                 evaluation,
             };
             self.metrics.insert(name.to_owned(), row);
-            return Ok((true, revision, dataset));
+            return Ok((true, revision, Some(dataset)));
         };
-        let is_moved = known.dataset != dataset;
+        let is_moved = known.dataset.as_deref() != Some(dataset.as_str());
         let is_revised = known.evaluation != evaluation;
         if is_moved {
-            self.left.insert(known.dataset.clone());
-            self.replan.insert(known.dataset.clone());
+            self.left.extend(known.dataset.clone());
+            self.replan.extend(known.dataset.clone());
         }
         if is_moved || is_changed {
             self.replan.insert(dataset.clone());
@@ -188,12 +188,12 @@ impl Bundle<'_> {
             self.recomputes
                 .push(recompute::request(self.ws, name, self.now, which));
         }
-        known.dataset.clone_from(&dataset);
+        known.dataset = Some(dataset.clone());
         if is_moved || is_revised {
             self.changed_metrics
                 .push(values![known.id, &dataset, known.revision, evaluation]);
         }
-        Ok((is_moved || is_revised, known.revision, dataset))
+        Ok((is_moved || is_revised, known.revision, Some(dataset)))
     }
 
     pub(crate) fn dataset_for(&mut self, metric: &str, put: &Put) -> Result<String> {

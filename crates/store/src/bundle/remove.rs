@@ -98,9 +98,9 @@ impl Bundle<'_> {
         ] {
             tx.run(STEP, sql, values![metric.id]).await?;
         }
-        self.left.insert(metric.dataset.clone());
-        self.replan.insert(metric.dataset.clone());
-        Ok(Some(metric.dataset))
+        self.left.extend(metric.dataset.clone());
+        self.replan.extend(metric.dataset.clone());
+        Ok(metric.dataset)
     }
 
     /// Implicit datasets that nobody reads any more go, with their open runs.

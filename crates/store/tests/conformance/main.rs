@@ -7,6 +7,7 @@
     reason = "a test that meets an error has failed"
 )]
 
+mod calculated;
 mod definitions;
 mod fixture;
 mod ledger;

@@ -683,7 +683,7 @@ async fn the_state_of_a_metric_is_read_at_once(store: &Store) {
     commit.commit().await.unwrap();
     let state = store.metric_state(WS, "one").await.unwrap().unwrap();
     assert_eq!(state.coverage, [piece(1), piece(5)]);
-    assert_eq!((state.version, state.dataset), (1, dataset));
+    assert_eq!((state.version, state.dataset), (1, Some(dataset)));
     assert_eq!(
         (state.last_run, state.last_outcome),
         (Some(run), Some(Outcome::Applied))

@@ -16,6 +16,7 @@ use crate::output::{self, cell};
 const NEEDS_THE_STORE: &[&str] = &[
     "definition.connection_unknown",
     "definition.dataset_unknown",
+    "definition.metric_unknown",
 ];
 
 /// Checks definitions by themselves, all files together.
