@@ -1,6 +1,7 @@
 //! What the pages of a draft come to: answered while somebody types, by the same workers as runs.
 
 mod buckets;
+mod look;
 mod warnings;
 
 use std::sync::Arc;
@@ -8,20 +9,19 @@ use std::sync::Arc;
 use bus::Ask;
 use bytes::Bytes;
 use definition::{Dataset, Definition, Metric};
-use expression::{Page, RunContext, Task, row_json};
+use expression::{RunContext, Task, row_json};
 use jiff::Timestamp;
 use rollup::{Row, Rules, deduplicate, fold};
 use serde_json::{Value, json};
 use service::Shutdown;
 use wire::preview::{PreviewRejected, PreviewWarning};
-use wire::{Json, PreviewEvaluate, PreviewEvaluated, RunError, RunManifest, message};
+use wire::{Json, PreviewEvaluate, PreviewEvaluated, RunError, message};
 
 use crate::error::Error;
 use crate::extract::{Extracted, Extraction};
 use crate::judge::judge;
-use crate::read_pages::{FetchedPage, Reader};
 use crate::run_handler::RunHandler;
-use crate::workers::WorkerError;
+use look::{Look, Looks};
 
 /// Evaluators that answer previews are one group: each question goes to one of them.
 const GROUP: &str = "evaluator";
@@ -38,18 +38,13 @@ const ROWS_BYTES: usize = 320 * 1024;
 /// Bytes of the tree and its suggestions.
 const LOOK_BYTES: usize = 320 * 1024;
 
-/// Pages of a draft sent to a worker in one frame.
-const PAGES_A_FRAME: usize = 8;
-/// Bytes of them, unless a single page is larger.
-const BYTES_A_FRAME: usize = 4 * 1024 * 1024;
-
 /// Answers previews until shutdown.
 pub(crate) async fn serve(handler: &RunHandler, stop: &Shutdown) {
     let filter = wire::subject::filter::preview_evaluates();
-    let shared = Arc::new(handler.clone());
+    let shared = Arc::new((handler.clone(), Looks::default()));
     let answering = move |ask: Ask| {
-        let handler = Arc::clone(&shared);
-        async move { Box::pin(answer(&handler, &ask)).await }
+        let shared = Arc::clone(&shared);
+        async move { Box::pin(answer(&shared.0, &shared.1, &ask)).await }
     };
     handler
         .bus
@@ -57,7 +52,7 @@ pub(crate) async fn serve(handler: &RunHandler, stop: &Shutdown) {
         .await;
 }
 
-async fn answer(handler: &RunHandler, ask: &Ask) -> Bytes {
+async fn answer(handler: &RunHandler, looks: &Looks, ask: &Ask) -> Bytes {
     let evaluated = match message::decode::<PreviewEvaluate>(&ask.subject, &ask.payload) {
         Ok(asked) if !message::missing_abilities(&asked).is_empty() => refused(
             &asked,
@@ -69,19 +64,21 @@ async fn answer(handler: &RunHandler, ask: &Ask) -> Bytes {
             "preview.late",
             "nobody waits for this preview any more",
         ),
-        Ok(asked) => evaluate(handler, &asked).await.unwrap_or_else(|error| {
-            let (code, text) = match &error {
-                Error::PagesGone { .. } => (
-                    "preview.expired",
-                    "the pages of this draft are gone; fetch them again".to_owned(),
-                ),
-                other => {
-                    tracing::warn!(error = %service::report::chain(other), "a preview failed");
-                    ("preview.failed", service::report::chain(other))
-                }
-            };
-            refused(&asked, code, &text)
-        }),
+        Ok(asked) => evaluate(handler, looks, &asked)
+            .await
+            .unwrap_or_else(|error| {
+                let (code, text) = match &error {
+                    Error::PagesGone { .. } => (
+                        "preview.expired",
+                        "the pages of this draft are gone; fetch them again".to_owned(),
+                    ),
+                    other => {
+                        tracing::warn!(error = %service::report::chain(other), "a preview failed");
+                        ("preview.failed", service::report::chain(other))
+                    }
+                };
+                refused(&asked, code, &text)
+            }),
         Err(malformed) => {
             let asked = PreviewEvaluate {
                 workspace: ask.workspace.clone(),
@@ -124,11 +121,12 @@ struct Draft {
 
 async fn evaluate(
     handler: &RunHandler,
+    looks: &Looks,
     asked: &PreviewEvaluate,
 ) -> Result<PreviewEvaluated, Error> {
     let manifest = asked.manifest.clone().unwrap_or_default();
-    let look = look(handler, &manifest).await?;
-    let draft = match draft(asked, look.as_ref()) {
+    let look = looks.at(handler, &manifest).await?;
+    let draft = match draft(asked, look.as_deref()) {
         Ok(draft) => draft,
         Err(problem) => return Ok(refused(asked, "definition.invalid", &problem)),
     };
@@ -201,7 +199,7 @@ async fn evaluate(
         failed: answer.error.is_some(),
         now: facts.fetched_at,
     });
-    if let Some(look) = look {
+    if let Some(look) = &look {
         tell_look(&mut answer, look);
     }
     Ok(answer)
@@ -247,65 +245,17 @@ fn tell_rows(answer: &mut PreviewEvaluated, extracted: &Extracted, per_page: u32
     answer.rejected_total = extracted.rejected_count;
 }
 
-/// What a worker told about the pages.
-struct Look {
-    profile: expression::profile::Profile,
-    tree: Value,
-    suggestions: Vec<Value>,
-}
-
-impl Look {
-    fn read(text: &str) -> Option<Self> {
-        let mut read: Value = serde_json::from_str(text).ok()?;
-        let tree = read.get_mut("profile")?.take();
-        let suggestions = match read.get_mut("suggestions")?.take() {
-            Value::Array(all) => all,
-            _ => Vec::new(),
-        };
-        Some(Self {
-            profile: serde_json::from_value(tree.clone()).ok()?,
-            tree,
-            suggestions,
-        })
-    }
-}
-
-fn tell_look(answer: &mut PreviewEvaluated, look: Look) {
-    if look.tree.to_string().len() > LOOK_BYTES {
+fn tell_look(answer: &mut PreviewEvaluated, look: &Look) {
+    if look.tree_bytes > LOOK_BYTES {
         answer.warnings.push(PreviewWarning {
             code: "preview.tree_too_large".to_owned(),
             message: "the answer has too many fields to be shown as a tree".to_owned(),
             hint: "ask for fewer fields, where the API can".to_owned(),
         });
     } else {
-        answer.tree = Some(Json::from(look.tree));
+        answer.tree = Some(Json::from(look.tree.clone()));
     }
-    answer.suggestions = look.suggestions.into_iter().map(Json::from).collect();
-}
-
-/// Looks at the pages on a worker; one that dies over it costs the tree and nothing else.
-async fn look(handler: &RunHandler, manifest: &RunManifest) -> Result<Option<Look>, Error> {
-    match survey(handler, manifest).await {
-        Ok(text) => Ok(Look::read(&text)),
-        Err(Error::Worker(error)) if WorkerError::is_fatal(&error) => {
-            handler.instruments.worker_lost();
-            tracing::warn!(%error, "a worker was lost over the tree of a preview");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-async fn survey(handler: &RunHandler, manifest: &RunManifest) -> Result<String, Error> {
-    let (mut worker, _) = handler.workers.lend(&[], &RunContext::default()).await?;
-    let mut reader = Reader::new(&handler.bus, manifest);
-    while let Some(batch) = reader.next_batch(PAGES_A_FRAME, BYTES_A_FRAME).await? {
-        let pages: Vec<Page<'_>> = batch.iter().map(FetchedPage::page).collect();
-        if let Some(problem) = worker.survey(&pages).await? {
-            tracing::debug!(code = %problem.code, "a page of a preview has no tree");
-        }
-    }
-    Ok(worker.profile().await?)
+    answer.suggestions = look.suggestions.iter().cloned().map(Json::from).collect();
 }
 
 /// Reads the draft; one that selects nothing takes the first suggestion.

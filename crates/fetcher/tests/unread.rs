@@ -26,7 +26,8 @@ async fn a_run_without_pagination_says_that_the_api_has_more_and_how_to_read_it(
         panic!("{:?}", manifest.notes)
     };
     assert!(
-        note.contains("`meta.has_more` = true") && note.contains("\"from\":\"meta.next_cursor\""),
+        note.contains("`meta.has_more` = true")
+            && note.contains("`pagination: { cursor: { from: meta.next_cursor,"),
         "{note}"
     );
 

@@ -114,6 +114,15 @@ pub(crate) fn problem_line(problem: &Value) -> String {
     )
 }
 
+/// A number with its noun: `1 page`, `12 pages`, `100 of 300 records`.
+pub(crate) fn counted(number: &str, noun: &str) -> String {
+    if number == "1" {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

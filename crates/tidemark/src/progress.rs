@@ -27,7 +27,8 @@ impl Progress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = ProgressStyle::with_template("{prefix:24} {bar:30.cyan/blue} {msg}");
+        // Names are cut and the bar takes what is left, so that a line of 80 characters is enough.
+        let style = ProgressStyle::with_template("{prefix:18!} {wide_bar:.cyan/blue} {msg}");
         if let Ok(style) = style {
             bar.set_style(style);
         }

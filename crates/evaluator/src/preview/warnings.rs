@@ -118,7 +118,7 @@ fn pages(seen: &Seen<'_>, found: &mut Vec<PreviewWarning>) {
         let (code, hint) = match manifest.ended.as_str() {
             "single_page" => (
                 "more_pages",
-                "write `pagination: auto` and preview again, or say what the API's documentation says",
+                "add it to the request, or write `pagination: auto` and preview again",
             ),
             _ => ("fetch", "a sync says the same of itself, with its run"),
         };

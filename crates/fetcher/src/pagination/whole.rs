@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use wire::run_manifest::RunEnd;
 
 use super::Facts;
@@ -214,7 +215,8 @@ fn only_the_first(unread: &Unread) -> String {
     let how = unread
         .pagination
         .as_ref()
-        .and_then(|pagination| serde_json::to_string(pagination).ok())
+        .and_then(|pagination| serde_json::to_value(pagination).ok())
+        .map(|pagination| flow(&pagination))
         .map_or_else(
             || "look up in its documentation how it pages".to_owned(),
             |pagination| format!("`pagination: {pagination}` would read on"),
@@ -223,4 +225,27 @@ fn only_the_first(unread: &Unread) -> String {
         "only the first page was read (no `pagination`), and the API says that there is more: {}; {how}",
         unread.said
     )
+}
+
+/// A value as YAML on one line, as definitions are written.
+fn flow(value: &Value) -> String {
+    let plain = |text: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        if !text.is_empty() && text.chars().all(fits) {
+            text.to_owned()
+        } else {
+            Value::from(text).to_string()
+        }
+    };
+    match value {
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{}: {}", plain(name), flow(value)))
+                .collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        Value::String(text) => plain(text),
+        other => other.to_string(),
+    }
 }

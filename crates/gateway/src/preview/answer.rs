@@ -213,7 +213,10 @@ impl PreviewAnswer {
             });
         }
         let detected = fetched.detected.map(wire::Json::into_value);
-        warnings.extend(more_pages(draft, detected.as_ref()));
+        // The fetch says it better where the answer says it outright.
+        if !warnings.iter().any(|one| one.code == MORE_PAGES) {
+            warnings.extend(more_pages(draft, detected.as_ref()));
+        }
         let evaluated = evaluated.map(|mut evaluated| {
             warnings.extend(evaluated.warnings.drain(..).map(|one| WarningView {
                 code: one.code,
@@ -276,12 +279,15 @@ impl PreviewAnswer {
     }
 }
 
+/// The code of a warning that more pages exist than are asked for.
+const MORE_PAGES: &str = "preview.more_pages";
+
 /// Warns of an answer that seems to be one page of several, where the request asks for one.
 fn more_pages(draft: &Draft, detected: Option<&Value>) -> Option<WarningView> {
     let detected = detected.filter(|_| draft.fetch.request.pagination.is_none())?;
     let certainty = detected.get("certainty")?.as_str()?;
     (certainty != "possible").then(|| WarningView {
-        code: "preview.more_pages".to_owned(),
+        code: MORE_PAGES.to_owned(),
         message: "the answer seems to be the first of several pages, and only it would be read"
             .to_owned(),
         hint: Some(format!(

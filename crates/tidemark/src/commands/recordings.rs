@@ -10,7 +10,7 @@ use super::{Done, read_input};
 use crate::cli::{Record, Test};
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::output::cell;
+use crate::output::{cell, counted};
 use crate::recording::{Manifest, Masks, RecordedPage, Recording, Window, parsed};
 
 /// Runs looked through for the last one whose pages may still be there.
@@ -72,10 +72,10 @@ pub(crate) async fn record(arguments: &Record) -> Done {
     let golden = recording.evaluate(&recording.definitions()?)?;
     recording.keep(&golden)?;
     say!(
-        "recorded {} pages of {id} in {}: {} rows",
-        bodies.len(),
+        "recorded {} of {id} in {}: {}",
+        counted(&bodies.len().to_string(), "page"),
         folder.display(),
-        list(&golden, "rows").len()
+        counted(&list(&golden, "rows").len().to_string(), "row")
     );
     if bodies.iter().any(|body| body.contains('@')) {
         eprintln!(

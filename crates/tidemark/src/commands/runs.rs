@@ -15,7 +15,7 @@ use super::trying::with_excerpt;
 use crate::cli::{Backfill, Named, Output, Runs, Sync};
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::output::cell;
+use crate::output::{cell, counted};
 use crate::progress::Progress;
 
 /// A run ends by itself long before; past this the command gives up waiting, and the run goes on.
@@ -187,10 +187,10 @@ fn print_summary(output: Output, metric: &str, summary: &Value) -> Done {
                 count => format!(", {count} outside of the window"),
             };
             say!(
-                "{metric}: {} rows from {} pages, {} records, {} rejected{outside} ({}{partial})",
-                field("rows"),
-                field("pages"),
-                fetched(summary),
+                "{metric}: {} from {}, {}, {} rejected{outside} ({}{partial})",
+                counted(&field("rows"), "row"),
+                counted(&field("pages"), "page"),
+                counted(&fetched(summary), "record"),
                 field("rejected"),
                 field("ended")
             );

@@ -90,6 +90,7 @@ pub(super) fn aggregation_of(path: &str) -> Aggregation {
     let averaged = [
         "rate",
         "percent",
+        "share",
         "ratio",
         "score",
         "temperature",
