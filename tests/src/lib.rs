@@ -15,6 +15,7 @@ mod hearing;
 mod orders;
 mod process;
 mod real_server;
+mod receivers;
 mod shelf;
 mod standalone;
 
@@ -25,6 +26,7 @@ pub use hearing::Hearing;
 pub use orders::Orders;
 pub use process::{Process, binary, free_port};
 pub use real_server::{RealServer, install_real_servers, root};
+pub use receivers::{Hook, Mailbox, Posted};
 pub use shelf::Shelf;
 pub use standalone::Standalone;
 

@@ -15,16 +15,22 @@ pub struct Standalone {
     pub nats: String,
     data: TempDir,
     allow: Vec<String>,
+    more: Vec<String>,
 }
 
 impl Standalone {
     /// Starts one that may fetch from these addresses.
     pub async fn start(allow: &[String]) -> Self {
-        let data = tempfile::tempdir().expect("a temporary folder can be made");
-        Self::start_in(data, allow).await
+        Self::start_with(allow, &[]).await
     }
 
-    async fn start_in(data: TempDir, allow: &[String]) -> Self {
+    /// Starts one with further arguments.
+    pub async fn start_with(allow: &[String], more: &[String]) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::start_in(data, allow, more).await
+    }
+
+    async fn start_in(data: TempDir, allow: &[String], more: &[String]) -> Self {
         let mut arguments = vec![
             "standalone".to_owned(),
             "--data".to_owned(),
@@ -35,6 +41,7 @@ impl Standalone {
         for host in allow {
             arguments.extend(["--allow-host".to_owned(), host.clone()]);
         }
+        arguments.extend_from_slice(more);
         // The folder for notes to the command line is the test's own as well.
         let state = data.path().join("state").display().to_string();
         let mut process = Process::start(&arguments, &[("XDG_STATE_HOME", state)]);
@@ -51,6 +58,7 @@ impl Standalone {
             nats,
             data,
             allow: allow.to_vec(),
+            more: more.to_vec(),
         }
     }
 
@@ -62,12 +70,12 @@ impl Standalone {
     /// Ends it and starts another on the same data.
     pub async fn restart(mut self) -> Self {
         self.process.terminate().await;
-        Self::start_in(self.data, &self.allow).await
+        Self::start_in(self.data, &self.allow, &self.more).await
     }
 
     /// Kills it and starts another on the same data.
     pub async fn kill_and_restart(mut self) -> Self {
         self.process.kill().await;
-        Self::start_in(self.data, &self.allow).await
+        Self::start_in(self.data, &self.allow, &self.more).await
     }
 }

@@ -389,6 +389,7 @@ documents!(
     Alert: decode::alert,
     Board: decode::board,
     Scorecard: decode::scorecard,
+    Target: decode::target,
     Request: decode::request,
     Select: decode::select,
     Window: decode::window

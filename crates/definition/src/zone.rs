@@ -39,6 +39,6 @@ pub(crate) fn suggest(name: &str) -> Option<String> {
 }
 
 /// The zone of a checked name; UTC without one.
-pub(crate) fn find_or_utc(name: Option<&str>) -> TimeZone {
+pub fn find_or_utc(name: Option<&str>) -> TimeZone {
     name.and_then(find).unwrap_or(TimeZone::UTC)
 }

@@ -17,6 +17,10 @@ pub struct Config {
     pub changes_listed: usize,
     /// How often announcements are looked for that nobody was told about.
     pub relay_every: Duration,
+    /// How often watches and messages are looked for that nobody was told about.
+    pub alerts_every: Duration,
+    /// The address people use, for links in messages; none without it.
+    pub public_url: Option<String>,
     /// How often recomputes are looked for.
     pub recompute_every: Duration,
 }
@@ -40,6 +44,8 @@ impl Config {
             kept_slots: 3,
             changes_listed: 500,
             relay_every: Duration::from_secs(1),
+            alerts_every: Duration::from_secs(1),
+            public_url: None,
             recompute_every: Duration::from_secs(1),
         }
     }

@@ -10,6 +10,7 @@ pub(crate) struct Instruments {
     rows: Counter<u64>,
     rejected: Counter<u64>,
     announced: Counter<u64>,
+    alerts: Counter<u64>,
     workers_lost: Counter<u64>,
     seconds: Histogram<f64>,
 }
@@ -31,6 +32,10 @@ impl Instruments {
                 "Rows that could not be used",
             ),
             announced: counter("tidemark_evaluator_updates_announced", "Updates published"),
+            alerts: counter(
+                "tidemark_evaluator_alerts",
+                "Judgements that were news, by kind (alert, goal, scorecard)",
+            ),
             workers_lost: counter(
                 "tidemark_evaluator_workers_lost",
                 "Worker processes that died or were killed",
@@ -58,6 +63,11 @@ impl Instruments {
     /// Counts published updates.
     pub(crate) fn announced(&self, count: u64) {
         self.announced.add(count, &[]);
+    }
+
+    /// Counts a judgement that was news: `alert`, `goal` or `scorecard`.
+    pub(crate) fn alert(&self, kind: &'static str) {
+        self.alerts.add(1, &[KeyValue::new("kind", kind)]);
     }
 
     /// Counts a worker that died or was killed.

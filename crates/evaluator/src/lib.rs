@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alerts;
 mod commit;
 mod config;
 mod error;
@@ -29,6 +30,7 @@ pub use config::{Config, WorkerProgram};
 pub use error::Error;
 pub use workers::WorkerError;
 
+use alerts::{Alerts, Dispatch};
 use instruments::Instruments;
 use relay::Relay;
 use run_handler::RunHandler;
@@ -46,7 +48,19 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
     store.ping().await?;
     ready.set(true);
     let instruments = Instruments::new(&context.meter);
-    let relay = Relay::new(store.clone(), bus.clone(), instruments.clone());
+    let dispatch = Dispatch::new(store.clone(), bus.clone());
+    let alerts = Alerts::new(
+        store.clone(),
+        instruments.clone(),
+        config.public_url.clone(),
+        dispatch.clone(),
+    );
+    let relay = Relay::new(
+        store.clone(),
+        bus.clone(),
+        instruments.clone(),
+        alerts.clone(),
+    );
     let handler = RunHandler {
         workers: Workers::new(config.worker.clone(), config.workers),
         relay: relay.clone(),
@@ -62,6 +76,29 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
     );
     context.tasks.spawn_essential("relay", async move {
         relay.run(stop, config.relay_every, || beat.beat()).await;
+    });
+
+    let (stop, beat) = (
+        context.shutdown.clone(),
+        context.liveness.heartbeat("alerts", LOOP_LIMIT),
+    );
+    let every = config.alerts_every;
+    context.tasks.spawn_essential("alerts", async move {
+        alerts.run(stop, every, || beat.beat()).await;
+    });
+
+    let (stop, beat) = (
+        context.shutdown.clone(),
+        context.liveness.heartbeat("dispatch", LOOP_LIMIT),
+    );
+    let handing = dispatch.clone();
+    context.tasks.spawn_essential("dispatch", async move {
+        handing.run(stop, every, || beat.beat()).await;
+    });
+
+    let stop = context.shutdown.clone();
+    context.tasks.spawn_essential("delivered", async move {
+        dispatch.listen(stop).await;
     });
 
     let (stop, beat) = (

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tracing::Instrument as _;
 use wire::MetricUpdate;
 
+use crate::alerts::Alerts;
 use crate::commit::TRACE_PARENT;
 use crate::error::Error;
 use crate::instruments::Instruments;
@@ -29,15 +30,17 @@ pub(crate) struct Relay {
     store: Store,
     bus: Bus,
     instruments: Instruments,
+    alerts: Alerts,
     nudge: Arc<Notify>,
 }
 
 impl Relay {
-    pub(crate) fn new(store: Store, bus: Bus, instruments: Instruments) -> Self {
+    pub(crate) fn new(store: Store, bus: Bus, instruments: Instruments, alerts: Alerts) -> Self {
         Self {
             store,
             bus,
             instruments,
+            alerts,
             nudge: Arc::default(),
         }
     }
@@ -91,6 +94,8 @@ impl Relay {
             if !done.is_empty() {
                 self.store.outbox_delete(&done).await?;
                 self.instruments.announced(done.len() as u64);
+                // Announced first: nobody who listens waits for a judgement.
+                self.alerts.nudge();
             }
             if let Some(error) = first_error {
                 return Err(error);

@@ -13,7 +13,7 @@ mod rotate;
 mod shared;
 mod tokens;
 
-pub use access::{Access, SecretFault, origin_of};
+pub use access::{Access, SecretFault, open_secret, origin_of};
 pub use fault::TokenFault;
 pub use oauth2::{Code, Given};
 pub use shared::Shared;

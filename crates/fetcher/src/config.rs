@@ -5,6 +5,7 @@ use std::time::Duration;
 use service::Identity;
 
 use crate::auth::Patience;
+use crate::deliver::MailServer;
 use crate::egress::GuardConfig;
 use crate::http::{Limits, Proxy};
 use crate::retry::Policy;
@@ -24,6 +25,8 @@ pub struct Config {
     pub extra_authorities: Option<Vec<u8>>,
     /// Everything is fetched through it (`--egress-proxy`).
     pub proxy: Option<Proxy>,
+    /// The mail server that messages go through.
+    pub mail: Option<MailServer>,
     /// Runs at the same time.
     pub concurrency: usize,
     /// After so much fetching a run checkpoints and hands back, so that no run holds a slot for ever.
@@ -55,6 +58,7 @@ impl Default for Config {
             retry: Policy::default(),
             extra_authorities: None,
             proxy: None,
+            mail: None,
             concurrency: 16,
             checkpoint_after: Duration::from_mins(5),
             longest_wait: Duration::from_secs(45),

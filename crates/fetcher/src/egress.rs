@@ -343,6 +343,20 @@ impl Guard {
             .collect())
     }
 
+    /// Returns the addresses of the operator's own mail server that may be dialled.
+    ///
+    /// Its port is the operator's choice; its name and addresses are judged like all others.
+    pub async fn mail_server(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
+        let mut ports = self.config.ports.clone();
+        ports.push(port);
+        let guard = Guard::new(GuardConfig {
+            ports,
+            ..(*self.config).clone()
+        });
+        let checked = guard.check_text(&format!("http://{host}:{port}/"))?;
+        guard.resolve(&checked).await
+    }
+
     /// Judges a URL with its addresses, through the resolver this guard was given; contacts nothing else.
     pub async fn verdict(&self, text: &str) -> Verdict {
         let judged = match self.check_text(text) {

@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod config;
 mod consent;
 pub mod decode;
+pub mod deliver;
 pub mod detect;
 pub mod egress;
 pub mod error;

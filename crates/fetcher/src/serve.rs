@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::instruments::Instruments;
 use crate::memory::Memory;
 use crate::sync_run::{Engine, Outlet};
-use crate::{consent, preview, trial};
+use crate::{consent, deliver, preview, trial};
 
 /// An operator who has changed the allow-list looks at the effect within seconds.
 const LOOK_AT_LIST: Duration = Duration::from_secs(2);
@@ -43,6 +43,7 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
     );
     let (previewing, answering) = (engine.clone(), bus.clone());
     let (trying, asked) = (engine.clone(), bus.clone());
+    let (delivering, queue) = (engine.clone(), bus.clone());
     let (redeeming, given) = (engine.clone(), bus.clone());
     let shutdown = context.shutdown.clone();
     let consuming = bus.clone();
@@ -63,6 +64,12 @@ pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error
         .tasks
         .spawn_essential("fetcher.preview", async move {
             preview::serve(&previewing, &answering, &stop).await;
+        });
+    let (sending, queue, stop) = (delivering, queue, context.shutdown.clone());
+    context
+        .tasks
+        .spawn_essential("fetcher.deliver", async move {
+            deliver::serve(&sending, &queue, &stop).await;
         });
     let stop = context.shutdown.clone();
     context.tasks.spawn_essential("fetcher.trial", async move {

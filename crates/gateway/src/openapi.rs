@@ -13,8 +13,9 @@ use crate::definitions::{alerts, boards, connections, datasets, goals, metrics, 
 use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::{
-    apply, audit, authorize, catalogue, export, openapi, pages, preview, probes, progress,
-    provenance, runs, secrets, series, sync, tokens, trial, updates,
+    apply, audit, authorize, boards as boards_data, catalogue, deliveries, export,
+    goals as goals_far, openapi, pages, preview, probes, progress, provenance, runs, secrets,
+    series, sync, tokens, trial, updates,
 };
 
 /// Pages are made of files of this origin and nothing else.
@@ -35,6 +36,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         datasets::list, datasets::get, datasets::put, datasets::delete,
         metrics::list, metrics::get, metrics::put, metrics::delete,
         series::series, series::value, provenance::provenance,
+        goals_far::progress, boards_data::data, boards_data::scorecard, deliveries::list,
         goals::list, goals::get, goals::put, goals::delete,
         alerts::list, alerts::get, alerts::put, alerts::delete,
         boards::list, boards::get, boards::put, boards::delete,

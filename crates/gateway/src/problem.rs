@@ -111,6 +111,14 @@ impl From<&definition::Problem> for ProblemItem {
 }
 
 impl Problem {
+    /// Returns the problem in one sentence, for an answer of which it is only a part.
+    pub(crate) fn in_words(&self) -> String {
+        match &self.0.document.detail {
+            Some(detail) => format!("{}: {detail}", self.0.document.title),
+            None => self.0.document.title.clone(),
+        }
+    }
+
     /// Returns a problem with this status, code and title.
     pub(crate) fn new(status: StatusCode, code: &str, title: impl Into<String>) -> Self {
         Self(Box::new(Parts {

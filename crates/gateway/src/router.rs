@@ -22,8 +22,9 @@ use crate::problem::Problem;
 use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
-    apply, audit, authorize, catalogue, doorway, export, openapi, pages, preview, probes, progress,
-    provenance, runs, secrets, series, sync, tokens, trial, updates,
+    apply, audit, authorize, boards as boards_data, catalogue, deliveries, doorway, export,
+    goals as goals_far, openapi, pages, preview, probes, progress, provenance, runs, secrets,
+    series, sync, tokens, trial, updates,
 };
 
 /// Everything that handlers share; cheap to clone.
@@ -232,6 +233,18 @@ fn routes() -> Vec<Route> {
             Some(Editor),
             delete(goals::delete),
         ),
+        read(
+            "/api/v1/goals/{name}/progress",
+            Viewer,
+            get(goals_far::progress),
+        ),
+        read("/api/v1/boards/{name}/data", Viewer, get(boards_data::data)),
+        read(
+            "/api/v1/scorecards/{name}/data",
+            Viewer,
+            get(boards_data::scorecard),
+        ),
+        read("/api/v1/deliveries", Viewer, get(deliveries::list)),
         read("/api/v1/alerts", Viewer, get(alerts::list)),
         read("/api/v1/alerts/{name}", Viewer, get(alerts::get)),
         route(

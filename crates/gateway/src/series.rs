@@ -11,17 +11,20 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use definition::{Granularity, Interval, Weekday};
+use definition::{Goal, Granularity, Interval, Weekday};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use jiff::tz::TimeZone;
 use rollup::coverage::hull;
-use rollup::{Answer, AnswerSeries, Decimal, Query, QueryError, Rules, SeriesKey};
+use rollup::{
+    Answer, AnswerSeries, Decimal, Progress, Query, QueryError, Rules, SeriesKey, Watched,
+};
 use serde::Serialize;
 
 use self::cache::{Cache, Decoded, Described, Found};
 use self::calculated::{Numbers, Whole};
-use self::question::{Question, SeriesParameters, Shape, ValueParameters, refusal};
+pub(crate) use self::question::Shape;
+use self::question::{Question, SeriesParameters, ValueParameters, refusal};
 use self::written::{SeriesAnswer, ValueAnswer};
 use crate::auth::Caller;
 use crate::config::Limits;
@@ -121,7 +124,8 @@ impl Series {
         self.cache.forget(workspace, metric);
     }
 
-    async fn answer(
+    /// Answers a question about a metric, written.
+    pub(crate) async fn answer(
         &self,
         gateway: &Gateway,
         workspace: &str,
@@ -189,6 +193,50 @@ impl Series {
             self.cache.most_answer_bytes(),
         );
         Ok(answer)
+    }
+
+    /// Tells how far a goal is, with the zone of its metric and the version of the data.
+    pub(crate) async fn progress(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        goal: &Goal,
+    ) -> Result<(Progress, TimeZone, i64), Problem> {
+        let name = goal.metric.as_str();
+        let slot = self.cache.slot(workspace, name);
+        let described = slot.described(gateway, workspace, name).await?;
+        let version = slot.version(gateway, workspace, name).await?;
+        let now = gateway.context().clock.now();
+        let nothing = Interval::new(now, now);
+        let (known, _) = slot
+            .decoded(gateway, workspace, name, version, nothing)
+            .await?;
+        let rules = &described.rules;
+        let accumulates = rules.grows_from_nothing();
+        let range = rollup::goal_range(goal, rules, hull(&known.input.coverage), now);
+        let reads = Watched {
+            rules,
+            accumulates,
+            known: None,
+        }
+        .goal_reads(range, now);
+        let (decoded, _) = slot
+            .decoded(gateway, workspace, name, version, widened(reads, rules))
+            .await?;
+        let goal = goal.clone();
+        let computing = tokio::task::spawn_blocking(move || {
+            let watched = Watched {
+                rules: &described.rules,
+                accumulates,
+                known: hull(&decoded.input.coverage),
+            };
+            let seen = watched
+                .see_goal(&goal, range, &decoded.input, now)
+                .map_err(|error| refusal(&error))?;
+            let far = rollup::progress(&goal, watched.rules, accumulates, range, &seen, now);
+            Ok((far, watched.rules.zone.clone(), decoded.version))
+        });
+        computing.await.map_err(|_| Problem::internal())?
     }
 
     /// Returns a metric's title and the newest value of each of its series, within 30 days.

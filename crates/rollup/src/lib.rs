@@ -36,6 +36,8 @@ mod levels;
 // What it is used for.
 mod alert;
 mod goal;
+mod shown;
+mod sight;
 
 pub use accumulator::State;
 pub use alert::{
@@ -55,3 +57,5 @@ pub use query::{Fill, MAX_MOVING_STEPS, MAX_POINTS, Query, QueryError, Running};
 pub use restate::{Because, Ended, Kept, Restatement, RunFacts, restate};
 pub use row::{Dimensions, Pairs, Row, RowValue};
 pub use series::{Rules, SeriesKey};
+pub use shown::{shown, shown_percent, shown_range, title_of};
+pub use sight::{Sight, Watched};

@@ -349,6 +349,11 @@ pub enum QueryError {
         /// Its name.
         metric: String,
     },
+    /// One value was asked for, and there are several.
+    #[error(
+        "there are values in several units, which are never mixed; name one member of a dimension that tells them apart"
+    )]
+    SeveralUnits,
     /// No series has this dimension.
     #[error("no series has the dimension `{name}`")]
     UnknownDimension {
@@ -366,6 +371,7 @@ impl QueryError {
             Self::Resolution { .. } => "query.granularity",
             Self::Zone { .. } => "query.timezone",
             Self::PeriodsNotJoined => "query.periods_not_joined",
+            Self::SeveralUnits => "query.several_units",
             Self::UnknownDimension { .. } => "query.dimension_unknown",
             Self::Input { cause, .. } => cause.code(),
             Self::Units { .. } => "query.units",

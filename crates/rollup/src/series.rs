@@ -88,6 +88,19 @@ impl Rules {
             )
     }
 
+    /// Whether a value over a range grows from nothing with the range, such as a sum of events; others have a value
+    /// at any time.
+    pub const fn grows_from_nothing(&self) -> bool {
+        match self.metric_type {
+            MetricType::RunningTotal => true,
+            MetricType::Events => matches!(
+                self.aggregation,
+                Aggregation::Sum | Aggregation::Count | Aggregation::CountDistinct
+            ),
+            MetricType::Levels | MetricType::Periods => false,
+        }
+    }
+
     /// Whether cells are kept at the instants of samples, not at bucket starts.
     pub const fn samples(&self) -> bool {
         matches!(

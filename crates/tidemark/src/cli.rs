@@ -5,9 +5,10 @@ mod numbers;
 use std::path::PathBuf;
 
 use crate::egress_args::EgressArgs;
+use crate::mail_args::MailArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use numbers::Provenance;
+pub(crate) use numbers::{Deliveries, Provenance, ShowOne};
 
 /// Any REST API in, live metrics out.
 #[derive(Debug, Parser)]
@@ -63,6 +64,12 @@ pub(crate) enum Command {
     Query(Query),
     /// Tell which runs, pages, requests and records made a number
     Provenance(Provenance),
+    /// List messages to people and what became of them
+    Deliveries(Deliveries),
+    /// Tell how far a goal is
+    Goal(ShowOne),
+    /// Show all numbers of a board
+    Board(ShowOne),
     /// Follow updates as they happen
     Watch(Watch),
     /// Keep credentials, write only
@@ -139,11 +146,14 @@ pub(crate) struct Standalone {
         value_name = "HOST:PORT"
     )]
     pub(crate) listen: String,
-    /// The address people use, to which they come back after they authorized a connection [default: where it listens]
+    /// The address people use: for links in messages, and to come back to after they authorized a connection [default:
+    /// where it listens]
     #[arg(long, env = "TIDEMARK_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<String>,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
+    #[command(flatten)]
+    pub(crate) mail: MailArgs,
     /// Use a running NATS instead of starting one
     #[arg(long, env = "TIDEMARK_NATS", value_name = "URL")]
     pub(crate) nats: Option<String>,
@@ -188,11 +198,14 @@ pub(crate) struct Service {
     /// Where the gateway listens (gateway only)
     #[arg(long, env = "TIDEMARK_LISTEN", value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
-    /// The address people use, to which they come back after they authorized a connection (gateway only) [default: where it listens]
+    /// The address people use: for links in messages (evaluator), and to come back to after they authorized a connection
+    /// (gateway) [default: where it listens]
     #[arg(long, env = "TIDEMARK_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<String>,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
+    #[command(flatten)]
+    pub(crate) mail: MailArgs,
     /// Files with age identities that open secrets (fetcher only); may be repeated
     #[arg(
         long = "secret-identity",

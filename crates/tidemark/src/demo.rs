@@ -15,6 +15,7 @@ use crate::commands::numbers::name_of;
 use crate::commands::runs::follow;
 use crate::egress_args::EgressArgs;
 use crate::failure::Failure;
+use crate::mail_args::MailArgs;
 use crate::output::{cell, table};
 use crate::serve;
 use crate::standalone::Standalone;
@@ -70,6 +71,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
             allow_host: vec![sample.address().to_string()],
             ..EgressArgs::default()
         },
+        mail: MailArgs::default(),
         nats: None,
         store: None,
         process: logs,

@@ -25,6 +25,7 @@ mod failure;
 mod import;
 mod keep;
 mod local;
+mod mail_args;
 mod nats_server;
 mod output;
 mod progress;
@@ -101,6 +102,9 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Runs(arguments) => commands::runs::runs(&arguments).await,
         Command::Query(arguments) => commands::numbers::query(&arguments).await,
         Command::Provenance(arguments) => commands::provenance::provenance(&arguments).await,
+        Command::Deliveries(arguments) => commands::deliveries::deliveries(&arguments).await,
+        Command::Goal(arguments) => commands::deliveries::goal(&arguments).await,
+        Command::Board(arguments) => commands::deliveries::board(&arguments).await,
         Command::Watch(arguments) => commands::watch::watch(&arguments).await,
         Command::Connection(arguments) => {
             commands::connections::connection(&arguments.action).await

@@ -91,10 +91,15 @@ pub(crate) async fn fetcher(arguments: cli::Service) -> Result<(), Failure> {
     arguments.egress.check()?;
     let identities = identities(&arguments.secret_identity)
         .map_err(|error| Failure::invalid(format!("--secret-identity: {error:#}")))?;
+    let mail = arguments
+        .mail
+        .server()
+        .map_err(|error| Failure::invalid(format!("{error:#}")))?;
     let _telemetry = telemetry("fetcher", &arguments.process)?;
     let context = Context::new("fetcher", Shutdown::on_signals()?);
     let bus = connect(&arguments.nats, "tidemark-fetcher").await?;
-    let config = fetcher_config(&arguments.egress, identities)?;
+    let mut config = fetcher_config(&arguments.egress, identities)?;
+    config.mail = mail;
     let start = |context| fetcher::run(config, context, bus);
     finish(service::run(context, settings(&arguments), start).await)
 }
@@ -108,6 +113,7 @@ pub(crate) async fn evaluator(arguments: cli::Service) -> Result<(), Failure> {
     let bus = connect(&arguments.nats, "tidemark-evaluator").await?;
     let mut config = evaluator::Config::new(worker_program()?);
     config.workers = arguments.concurrency.unwrap_or(config.workers).max(1);
+    config.public_url.clone_from(&arguments.public_url);
     let start = |context| evaluator::run(config, context, store, bus);
     finish(service::run(context, settings(&arguments), start).await)
 }

@@ -197,8 +197,11 @@ async fn start_services(
     let token_file = data.join("token");
     let token = admin_token(&store, &token_file).await?;
 
-    let fetching = serve::fetcher_config(&arguments.egress, identities)?;
-    let evaluating = evaluator::Config::new(serve::worker_program()?);
+    let mut fetching = serve::fetcher_config(&arguments.egress, identities)?;
+    fetching.mail = arguments.mail.server()?;
+    let mut evaluating = evaluator::Config::new(serve::worker_program()?);
+    let listening = || format!("http://{address}");
+    evaluating.public_url = Some(arguments.public_url.clone().unwrap_or_else(listening));
     let mut serving = gateway::Config {
         listen: address,
         public_url: arguments.public_url.clone(),

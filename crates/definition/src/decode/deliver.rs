@@ -50,7 +50,7 @@ pub(super) fn targets(decoder: &mut Decoder, f: &Fields<'_>) -> Vec<Target> {
     super::about::items(decoder, f, "deliver", Target::MOST, target)
 }
 
-fn target(decoder: &mut Decoder, place: &Place<'_>) -> Option<Target> {
+pub(crate) fn target(decoder: &mut Decoder, place: &Place<'_>) -> Option<Target> {
     let entry = match &place.node.content {
         Content::Map(entries) if entries.len() == 1 => &entries[0],
         _ => {

@@ -27,7 +27,7 @@ pub(crate) use alert::{ALERT, CHANGE_CONDITION, CONDITION, QUIET, VALUE_CONDITIO
 pub(crate) use auth::{BASIC, CREDENTIAL, LOGIN, LOGIN_REQUEST, OAUTH2, PUT};
 pub(crate) use board::{BLOCK, BOARD, ENTRY, SCORECARD, board, scorecard};
 pub(crate) use connection::{CONNECTION, RATE_LIMIT, connection};
-pub(crate) use deliver::{EMAIL, WEBHOOK};
+pub(crate) use deliver::{EMAIL, WEBHOOK, target};
 pub(crate) use goal::{GOAL, goal};
 pub(crate) use metric::{
     DATASET, FORMAT, METRIC, PARENT, SCHEDULE, WINDOW, dataset, metric, parent, window,

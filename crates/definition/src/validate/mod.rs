@@ -136,9 +136,25 @@ pub(crate) fn together(bundle: &Bundle, known: &dyn Known) -> Vec<Problem> {
             | Definition::Board(_)
             | Definition::Scorecard(_) => {
                 for used in used::references(&located.definition) {
+                    let metric = match used.kind {
+                        Kind::Metric => metric_of(used.name),
+                        _ => None,
+                    };
+                    let is_board = matches!(located.definition, Definition::Board(_));
+                    if metric.as_ref().is_some_and(|one| one.formula.is_some()) && !is_board {
+                        let message = format!(
+                            "`{}` is calculated; goals, alerts and scorecards over calculated metrics are not supported yet",
+                            used.name
+                        );
+                        found.push(
+                            Problem::new("definition.not_yet", used.path, message)
+                                .hint("show it on a board, or watch one of its inputs"),
+                        );
+                        continue;
+                    }
                     let there = match used.kind {
                         Kind::Goal => goal_of(used.name).is_some(),
-                        _ => metric_of(used.name).is_some(),
+                        _ => metric.is_some(),
                     };
                     if there || bundle.may_hide(used.kind) {
                         continue;

@@ -408,6 +408,27 @@ pub(super) fn unseal(
     })
 }
 
+/// Opens one of the secrets that came with a message, for `url` and no other origin.
+pub fn open_secret(
+    workspace: &str,
+    name: &str,
+    sealed: &[wire::SealedSecret],
+    identities: &[Identity],
+    url: &Url,
+) -> Result<Secret, SecretFault> {
+    let found = sealed.iter().find(|sealed| sealed.name == name);
+    let found = found.ok_or_else(|| SecretFault::Missing(name.to_owned()))?;
+    let opened = unseal(workspace, name, found, identities)?;
+    let origin = origin_of(url);
+    if opened.origins.contains(&origin) {
+        return Ok(opened.value);
+    }
+    Err(SecretFault::OtherOrigin {
+        name: name.to_owned(),
+        origin,
+    })
+}
+
 /// Everything that may be echoed and must not be shown.
 fn shown(auth: &Auth, secrets: &BTreeMap<String, Opened>) -> Vec<Secret> {
     let mut values: Vec<Secret> = secrets

@@ -26,3 +26,25 @@ pub(crate) struct Provenance {
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Deliveries {
+    /// Only of the goal, alert or scorecard of this name
+    pub(crate) name: Option<String>,
+    /// Only those that are so far: waiting, queued, sent, dead or cancelled
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
+    /// How many, newest first
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShowOne {
+    /// Its name
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}

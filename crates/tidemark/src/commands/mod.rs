@@ -3,6 +3,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod connections;
 pub(crate) mod definitions;
+pub(crate) mod deliveries;
 pub(crate) mod expressions;
 pub(crate) mod importing;
 pub(crate) mod numbers;
