@@ -8,7 +8,7 @@ use crate::egress_args::EgressArgs;
 use crate::mail_args::MailArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use numbers::{Deliveries, Provenance, ShowOne};
+pub(crate) use numbers::{Deliveries, Provenance, Query, ShowOne};
 
 /// Any REST API in, live metrics out.
 #[derive(Debug, Parser)]
@@ -395,53 +395,6 @@ pub(crate) struct Runs {
     /// How many, newest first
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: u32,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Query {
-    /// The metric
-    pub(crate) name: String,
-    /// A named range such as last_30_days, this_month, ytd or all_time
-    #[arg(long, conflicts_with_all = ["from", "to"])]
-    pub(crate) range: Option<String>,
-    /// First day or instant
-    #[arg(long)]
-    pub(crate) from: Option<String>,
-    /// First day or instant that is left out
-    #[arg(long)]
-    pub(crate) to: Option<String>,
-    /// hour, day, week, month, quarter, year or all
-    #[arg(long)]
-    pub(crate) granularity: Option<String>,
-    /// Dimensions, separated by commas
-    #[arg(long)]
-    pub(crate) group_by: Option<String>,
-    /// Keep only members of a dimension (state=active,new) or leave them out (state!=cancelled); may be repeated
-    #[arg(long = "where", value_name = "DIMENSION=MEMBERS")]
-    pub(crate) filter: Vec<String>,
-    /// Leave the unit that is open now out of a range such as last_7_days
-    #[arg(long, conflicts_with_all = ["from", "to"])]
-    pub(crate) exclude_current: bool,
-    /// Show the largest members only, and all others as one
-    #[arg(long, value_name = "N", requires = "group_by")]
-    pub(crate) top: Option<u32>,
-    /// Let each point hold everything from the start of the range on
-    #[arg(long, conflicts_with = "moving_average")]
-    pub(crate) cumulative: bool,
-    /// Let each point be the mean of so many steps
-    #[arg(long, value_name = "STEPS")]
-    pub(crate) moving_average: Option<u32>,
-    /// Zone of the answer's buckets
-    #[arg(long)]
-    pub(crate) timezone: Option<String>,
-    /// previous_period or previous_year
-    #[arg(long)]
-    pub(crate) compare: Option<String>,
-    /// none, zero or previous
-    #[arg(long)]
-    pub(crate) fill: Option<String>,
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
