@@ -1,6 +1,6 @@
 //! What was sent and what came back, told with every credential masked: the eyes of a preview.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{self, HeaderMap};
@@ -70,14 +70,31 @@ const SECRET_PARTS: &[&str] = &[
     "cookie",
 ];
 
-/// Collects the exchanges of one run.
+/// Collects the exchanges of one run, and of what it depends on.
 #[derive(Debug, Default)]
-pub struct Recorder(Mutex<Vec<PreviewExchange>>);
+pub struct Recorder {
+    told: Arc<Mutex<Vec<PreviewExchange>>>,
+    asks: String,
+}
 
 impl Recorder {
+    /// Collects into the same list what is asked for something else than a page of the run.
+    pub(crate) fn of(&self, asks: String) -> Self {
+        Recorder {
+            told: self.told.clone(),
+            // A variable of a dataset above is told as that dataset's.
+            asks: if self.asks.is_empty() {
+                asks
+            } else {
+                self.asks.clone()
+            },
+        }
+    }
+
     /// Takes an exchange in.
     pub(crate) fn take_in(&self, mut exchange: PreviewExchange) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        exchange.asks.clone_from(&self.asks);
         if told.len() >= BODIES {
             exchange.body.clear();
         }
@@ -88,7 +105,7 @@ impl Recorder {
 
     /// Returns what was collected so far, in the order of the answers.
     pub fn exchanges(&self) -> Vec<PreviewExchange> {
-        self.0
+        self.told
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

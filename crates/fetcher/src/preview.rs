@@ -2,9 +2,10 @@
 //!
 //! The same engine does it, under the same guard, budget and secrets; only its patience is that of a person.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod above;
+
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::{Ask, Bus, PageBody};
 use bytes::Bytes;
@@ -17,7 +18,8 @@ use wire::message;
 use wire::preview::{DATASET, KIND, MOST_PAGES, PreviewExchange};
 use wire::run_manifest::{RunEnd, RunOutcome};
 use wire::{
-    PageHeaders, PreviewFetch, PreviewFetched, Progress, RunError, RunManifest, SyncRequest,
+    PageEntry, PageHeaders, ParentRecords, PreviewFetch, PreviewFetched, Progress, RunError,
+    RunManifest, SyncRequest,
 };
 
 use crate::config::Config;
@@ -25,6 +27,7 @@ use crate::detect::{Candidate, Certainty, FirstAnswer, detect};
 use crate::exchange::Recorder;
 use crate::retry::Policy;
 use crate::sync_run::{Engine, Outlet, Unpublished};
+use above::Kept;
 
 /// Fetchers that answer previews are one group: each question goes to one of them.
 const GROUP: &str = "fetcher";
@@ -127,15 +130,36 @@ async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch)
         ..sync
     };
     let life = engine.config.draft_life;
+    let kept = Kept::default();
     let outlet = ToDraft {
         bus,
         life,
-        bytes: AtomicU64::new(0),
+        kept: &kept,
         first: Mutex::default(),
         recorder: Arc::default(),
     };
-    let run = match run(engine, &outlet, stop, sync).await {
-        Ok(run) => run,
+    let began = Instant::now();
+    let fetched = async {
+        let recorder = &*outlet.recorder;
+        let mut above = above::fetch(engine, &kept, stop, &asked, recorder, began).await?;
+        let mut run = if let Some(manifest) = above.failed.take() {
+            Fetched {
+                manifest,
+                detected: None,
+            }
+        } else {
+            let sync = for_records(sync, above.records.take());
+            run(engine, &outlet, stop, sync, began).await?
+        };
+        above.asked(&run.manifest);
+        if !above.told.is_empty() && is_paged(&asked) {
+            // That of each record only the first page is read is how previews are, and not told of each.
+            run.manifest.notes.clear();
+        }
+        Ok::<_, Unpublished>((run, above.told))
+    };
+    let (run, parents) = match Box::pin(fetched).await {
+        Ok(fetched) => fetched,
         Err(unpublished) => {
             tracing::warn!(
                 page = unpublished.page,
@@ -155,12 +179,46 @@ async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch)
         workspace: asked.workspace,
         draft: asked.draft,
         detected: run.detected.map(Into::into),
+        parents,
     };
     if let Err(error) = bus.keep_draft(&fetched, life).await {
         tracing::warn!(%error, "a draft was not kept; it cannot be evaluated again");
         fetched.expires_at.clear();
     }
     fetched
+}
+
+/// The draft's request, made for the first page of each of these records.
+fn for_records(sync: SyncRequest, records: Option<ParentRecords>) -> SyncRequest {
+    match records {
+        None => sync,
+        Some(records) => SyncRequest {
+            max_pages: 1,
+            parent: Some(records),
+            ..sync
+        },
+    }
+}
+
+/// Whether the draft's request says how pages follow one another.
+fn is_paged(asked: &PreviewFetch) -> bool {
+    let request = asked.sync.as_ref().and_then(|sync| sync.request.as_ref());
+    let pagination = request.and_then(|request| request.0.get("pagination"));
+    pagination.is_some_and(|pagination| !pagination.is_null() && pagination != "none")
+}
+
+/// The same engine with what is left of a person's patience.
+fn hurried(engine: &Engine, began: Instant) -> Engine {
+    let mut hurried = engine.clone();
+    hurried.config.checkpoint_after = PATIENCE.saturating_sub(began.elapsed());
+    hurried
+}
+
+fn too_large() -> String {
+    format!(
+        "the pages are more than {} MiB together; preview fewer pages",
+        MOST_BYTES / 1024 / 1024
+    )
 }
 
 /// The end of a draft's fetch, and how its pages seem to follow one another.
@@ -175,8 +233,9 @@ async fn run(
     outlet: &ToDraft<'_>,
     stop: &Shutdown,
     sync: SyncRequest,
+    began: Instant,
 ) -> Result<Fetched, Unpublished> {
-    let manifest = engine.run(&sync, outlet, stop).await?;
+    let manifest = hurried(engine, began).run(&sync, outlet, stop).await?;
     let candidates = outlet.detect(&sync);
     let asked = sync
         .request
@@ -188,6 +247,7 @@ async fn run(
         .filter(|best| is_open && best.certainty > Certainty::Possible)
         .and_then(|best| serde_json::to_value(&best.pagination).ok());
     let detected = told(&candidates, best.is_some());
+    // Of each record of a parent only the first page is asked for.
     let Some(best) = best.filter(|_| sync.max_pages > 1) else {
         return Ok(Fetched { manifest, detected });
     };
@@ -197,7 +257,7 @@ async fn run(
     }
     // Another attempt, so that its pages are not taken for those of the first.
     sync.attempt += 1;
-    let manifest = engine.run(&sync, outlet, stop).await?;
+    let manifest = hurried(engine, began).run(&sync, outlet, stop).await?;
     Ok(Fetched { manifest, detected })
 }
 
@@ -306,7 +366,8 @@ fn refused(asked: &PreviewFetch, code: &str, reason: &str) -> PreviewFetched {
 struct ToDraft<'a> {
     bus: &'a Bus,
     life: Duration,
-    bytes: AtomicU64,
+    /// What lies above the draft, and the bytes of all.
+    kept: &'a Kept,
     /// The first page that came.
     first: Mutex<Option<Bytes>>,
     recorder: Arc<Recorder>,
@@ -323,7 +384,7 @@ impl ToDraft<'_> {
         let exchanges = self.recorder.exchanges();
         let answered = exchanges
             .iter()
-            .find(|one| one.page == 1 && one.error.is_none());
+            .find(|one| one.page == 1 && one.asks.is_empty() && one.error.is_none());
         let (Some(first), Some(answered)) = (first, answered) else {
             return Vec::new();
         };
@@ -364,11 +425,8 @@ impl Outlet for ToDraft<'_> {
             let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| body.bytes().clone());
         }
-        if self.bytes.fetch_add(length, Ordering::Relaxed) + length > MOST_BYTES {
-            return Err(format!(
-                "the pages are more than {} MiB together; preview fewer pages",
-                MOST_BYTES / 1024 / 1024
-            ));
+        if !self.kept.has_room(length) {
+            return Err(too_large());
         }
         self.bus
             .publish_draft_page(workspace, headers, body, self.life)
@@ -379,6 +437,10 @@ impl Outlet for ToDraft<'_> {
     async fn progress(&self, _: Progress) {}
 
     async fn in_hand(&self) {}
+
+    async fn kept(&self, pages: &[PageEntry]) -> Result<Option<Vec<Bytes>>, String> {
+        Ok(self.kept.bodies(pages))
+    }
 
     fn recorder(&self) -> Option<Arc<Recorder>> {
         Some(self.recorder.clone())

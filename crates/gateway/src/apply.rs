@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use axum::Json;
 use axum::extract::State;
-use definition::{Bundle, Connection, Dataset, Definition, Goal, Known, Metric};
+use definition::{Bundle, Connection, Dataset, Definition, Goal, Known, Metric, Name};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
@@ -251,16 +251,13 @@ impl InForce {
                 }
                 Definition::Dataset(dataset) => {
                     connections.insert(dataset.connection.to_string());
+                    let parent = dataset.parent.as_ref().map(|parent| &parent.dataset);
+                    known.load_line(gateway, workspace, parent).await?;
                 }
                 Definition::Metric(metric) => {
                     connections.extend(metric.connection.as_ref().map(ToString::to_string));
-                    if let Some(name) = &metric.dataset
-                        && !known.datasets.contains_key(name.as_str())
-                        && let Some(found) = dataset(gateway, workspace, name.as_str()).await?
-                    {
-                        connections.insert(found.connection.to_string());
-                        known.datasets.insert(name.to_string(), found);
-                    }
+                    let own = metric.dataset.as_ref();
+                    known.load_line(gateway, workspace, own).await?;
                     known.load_inputs(gateway, workspace, metric).await?;
                 }
                 Definition::Goal(_)
@@ -273,6 +270,8 @@ impl InForce {
                 }
             }
         }
+        let of_datasets = known.datasets.values();
+        connections.extend(of_datasets.map(|dataset| dataset.connection.to_string()));
         for name in connections {
             if let Some(stored) = gateway
                 .store()
@@ -315,6 +314,30 @@ impl InForce {
                 open.extend::<Vec<String>>(names(&input));
                 self.metrics.insert(stored.name, input);
             }
+        }
+        Ok(())
+    }
+
+    /// Reads a dataset and those it descends from.
+    async fn load_line(
+        &mut self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: Option<&Name>,
+    ) -> Result<(), Problem> {
+        let mut next = name.map(ToString::to_string);
+        while let Some(name) = next {
+            if self.datasets.contains_key(&name) {
+                return Ok(());
+            }
+            let Some(found) = dataset(gateway, workspace, &name).await? else {
+                return Ok(());
+            };
+            next = found
+                .parent
+                .as_ref()
+                .map(|parent| parent.dataset.to_string());
+            self.datasets.insert(name, found);
         }
         Ok(())
     }

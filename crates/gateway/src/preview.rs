@@ -5,6 +5,7 @@
 
 mod answer;
 mod draft;
+mod parents;
 
 use std::time::Duration;
 
@@ -57,7 +58,8 @@ pub(crate) struct PreviewDraft {
     #[serde(default)]
     #[schema(example = "new_subscribers")]
     metric: Option<String>,
-    /// Pages to fetch: 5, at most 20.
+    /// Pages to fetch: 5, at most 20. Of a request that is made for each record of a parent, so many records are asked
+    /// for, one page of each.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 20)]
     pages: Option<u32>,
@@ -217,13 +219,19 @@ async fn fetch(
         records_hint: draft.records_hint(),
         ..SyncRequest::default()
     };
+    let mut parents = Vec::with_capacity(draft.parents.len());
+    for parent in &draft.parents {
+        let question = parent.question(gateway, workspace, &draft.metric, now);
+        parents.push(question.await?);
+    }
     let question = PreviewFetch {
         workspace: workspace.to_owned(),
         draft: id,
         sync: Some(sync),
         deadline: after(now, FETCH_WITHIN),
         identity: draft.identity(),
-        requires: Vec::new(),
+        requires: needed(draft),
+        parents,
     };
     ask(gateway, &question, FETCH_WITHIN, "fetcher").await
 }
@@ -243,9 +251,16 @@ async fn evaluate(
         dataset: draft.dataset_document().map(Into::into),
         rows_per_page: asked.rows.unwrap_or(ROWS),
         deadline: after(gateway.context().clock.now(), EVALUATE_WITHIN),
-        requires: Vec::new(),
+        requires: needed(draft),
     };
     ask(gateway, &question, EVALUATE_WITHIN, "evaluator").await
+}
+
+/// What a service must know to answer about a draft.
+fn needed(draft: &Draft) -> Vec<String> {
+    let needs_parents = !draft.parents.is_empty();
+    let needed = needs_parents.then(|| wire::preview::PARENTS.to_owned());
+    needed.into_iter().collect()
 }
 
 fn after(now: Timestamp, wait: Duration) -> String {

@@ -358,6 +358,11 @@ pub(crate) struct PageView {
     duplicate: bool,
     /// Where it is in the stream of pages.
     sequences: Vec<u64>,
+    /// The record of the parent dataset that it was asked for, without its longest fields; null without a parent.
+    #[schema(value_type = Option<Object>)]
+    parent: Option<Value>,
+    /// The number of that record among the parent's, from 1; null without a parent.
+    parent_number: Option<u32>,
 }
 
 impl From<wire::PageEntry> for PageView {
@@ -372,6 +377,8 @@ impl From<wire::PageEntry> for PageView {
             hash: page.hash,
             duplicate: page.duplicate,
             sequences: page.sequences,
+            parent: page.parent.map(wire::Json::into_value),
+            parent_number: Some(page.parent_number).filter(|number| *number > 0),
         }
     }
 }

@@ -58,6 +58,12 @@ pub(crate) struct RecordedPage {
     pub(crate) fetched_at: Timestamp,
     /// Where from, without secrets.
     pub(crate) url: String,
+    /// The record of the parent dataset that it was asked for: `$parent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Value>,
+    /// The number of that record, from 1; 0 without a parent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) parent_number: u32,
 }
 
 /// A folder with a recording.
@@ -135,18 +141,23 @@ impl Recording {
             .iter()
             .map(|page| read(&self.folder.join(PAGES).join(&page.file)))
             .collect::<Result<_, _>>()?;
-        let first = self.manifest.pages.iter().map(|page| page.number).min();
+        let parents: Vec<Option<String>> = self
+            .manifest
+            .pages
+            .iter()
+            .map(|page| page.parent.as_ref().map(Value::to_string))
+            .collect();
         let pages: Vec<Page<'_>> = self
             .manifest
             .pages
             .iter()
-            .zip(&bodies)
-            .map(|(page, body)| Page {
+            .zip(bodies.iter().zip(&parents))
+            .map(|(page, (body, parent))| Page {
                 bytes: body.as_bytes(),
                 number: page.number,
-                first: Some(page.number) == first,
+                first: self.is_first(page),
                 fetched_at: page.fetched_at,
-                parent: None,
+                parent: parent.as_deref(),
             })
             .collect();
         let results = if whole_run {
@@ -160,6 +171,12 @@ impl Recording {
         let (mut rows, mut rejected, mut error) = (Vec::new(), Vec::new(), Value::Null);
         for result in results {
             for row in &result.rows {
+                let mut row = row.clone();
+                if let (Some(key), number @ 1..) = (&row.key, self.parent_number(row.page)) {
+                    // Records of two parents may have the same key.
+                    row.key = Some(format!("{number}/{key}").into());
+                }
+                let row = &row;
                 let mut shown = json!({ "page": row.page, "row": row.index });
                 if let (Value::Object(shown), Value::Object(own)) = (&mut shown, row_json(row)) {
                     shown.extend(own);
@@ -176,6 +193,22 @@ impl Recording {
             }
         }
         Ok(json!({ "error": error, "rows": rows, "rejected": rejected }))
+    }
+
+    /// Whether it is the first page of its record of the parent; of the run, without a parent.
+    fn is_first(&self, page: &RecordedPage) -> bool {
+        !self
+            .manifest
+            .pages
+            .iter()
+            .any(|other| other.parent_number == page.parent_number && other.number < page.number)
+    }
+
+    fn parent_number(&self, page: u32) -> u32 {
+        let mut pages = self.manifest.pages.iter();
+        pages
+            .find(|one| one.number == page)
+            .map_or(0, |one| one.parent_number)
     }
 
     fn metric_in<'b>(
@@ -243,6 +276,14 @@ pub(crate) fn parsed(text: &str, source: &str) -> Result<Bundle, Failure> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Failure::invalid(lines.join("\n"))
     })
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn look(folder: &Path, depth: usize, found: &mut Vec<Recording>) -> Result<(), Failure> {

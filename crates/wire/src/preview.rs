@@ -5,7 +5,7 @@ use crate::subject::{self, InvalidToken, Subject};
 
 pub use crate::generated::{
     PreviewEvaluate, PreviewEvaluated, PreviewExchange, PreviewFetch, PreviewFetched,
-    PreviewHeader, PreviewRejected, PreviewWarning,
+    PreviewHeader, PreviewParent, PreviewRecords, PreviewRejected, PreviewWarning,
 };
 
 /// What stands for the dataset of a draft: no dataset's id, since those begin with `d_`.
@@ -23,10 +23,15 @@ pub const MOST_PAGES: u32 = 20;
 /// How long a draft's pages stay in the stream; long enough to type, too short to be a copy of the data.
 pub const LIFE: std::time::Duration = std::time::Duration::from_mins(10);
 
+/// Required by a question whose request is made once for each record of a parent dataset.
+pub const PARENTS: &str = "parents";
+
 macro_rules! of_a_draft {
-    ($($message:ident on $subject:path $(, needs $requires:ident)?;)+) => {$(
+    ($($message:ident on $subject:path $(, needs $requires:ident, knows $abilities:expr)?;)+) => {$(
         impl Message for $message {
             const NAME: &'static str = stringify!($message);
+
+            $(const ABILITIES: &'static [&'static str] = $abilities;)?
 
             fn subject(&self) -> Result<Subject, InvalidToken> {
                 $subject(&self.workspace)
@@ -48,8 +53,8 @@ macro_rules! of_a_draft {
 }
 
 of_a_draft! {
-    PreviewFetch on subject::preview_fetch, needs requires;
+    PreviewFetch on subject::preview_fetch, needs requires, knows &[PARENTS];
     PreviewFetched on subject::preview_fetch;
-    PreviewEvaluate on subject::preview_evaluate, needs requires;
+    PreviewEvaluate on subject::preview_evaluate, needs requires, knows &[PARENTS];
     PreviewEvaluated on subject::preview_evaluate;
 }

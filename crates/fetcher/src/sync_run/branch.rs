@@ -17,6 +17,8 @@ use super::parents::kept_of;
 pub(super) struct Branch {
     /// Which record of the parent it is for, from 0; 0 without a parent.
     pub(super) index: u32,
+    /// The most pages of a walk.
+    stride: u32,
     pub(super) template: Arc<Template>,
     pub(super) walk: Walk,
     pub(super) todo: VecDeque<(u32, Position)>,
@@ -33,6 +35,8 @@ pub(super) struct Next {
     pub(super) template: Arc<Template>,
     /// Its number in its walk.
     pub(super) number: u32,
+    /// Its number in the run.
+    pub(super) place: u32,
     pub(super) position: Position,
 }
 
@@ -49,6 +53,7 @@ impl Branch {
             resumed.unwrap_or_else(|| Walk::begin(plan.pagination.clone(), plan.max_pages));
         Ok(Branch {
             index,
+            stride: plan.max_pages,
             template: Arc::new(template),
             walk,
             todo: todo.into(),
@@ -69,6 +74,7 @@ impl Branch {
             branch: self.index,
             template: self.template.clone(),
             number,
+            place: place(self.index, self.stride, number),
             position,
         })
     }
@@ -77,4 +83,9 @@ impl Branch {
     pub(super) fn is_through(&self) -> bool {
         self.end.is_some() && self.in_flight == 0
     }
+}
+
+/// The number in the run of a page of a walk: each walk has as many numbers as it may have pages.
+pub(super) fn place(index: u32, stride: u32, number: u32) -> u32 {
+    index.saturating_mul(stride).saturating_add(number)
 }

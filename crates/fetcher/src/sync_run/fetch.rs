@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use url::Url;
 use wire::SyncRequest;
 
+use super::branch::Next;
 use super::unchanged::{self, Validator, Validators};
 use super::{Engine, Outlet};
 use crate::auth::{Access, Token};
@@ -25,12 +26,11 @@ use crate::error::PageError;
 use crate::exchange::{describe, error_of};
 use crate::formats;
 use crate::http::{Answer, Credentials, Failure, Outgoing};
-use crate::pagination::{Facts, Position};
+use crate::pagination::Facts;
 use crate::plan::Plan;
 use crate::reader::Reader;
 use crate::redact::Redactor;
-use crate::render::Template;
-use crate::retry::{Next, retry_after};
+use crate::retry::{self, retry_after};
 use crate::stated_limit;
 
 /// A page that was fetched and judged usable.
@@ -58,49 +58,48 @@ pub(super) enum Stop {
     Interrupted,
 }
 
+/// What all pages of a walk, or of a run, are asked for with.
+pub(super) struct Asking<'a, O> {
+    pub(super) request: &'a SyncRequest,
+    pub(super) plan: &'a Plan,
+    pub(super) outlet: &'a O,
+    /// Nothing where pages are asked for without conditions.
+    pub(super) validators: Option<&'a Validators>,
+    /// Counts what is sent.
+    pub(super) requests: &'a AtomicU32,
+    /// Told to requests in hand: no more tries, finish soon.
+    pub(super) winding_down: &'a CancellationToken,
+}
+
+impl<O> Clone for Asking<'_, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<O> Copy for Asking<'_, O> {}
+
 impl Engine {
-    /// Fetches page `number`, trying again as the policy says until `winding_down`.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing a page needs")]
+    /// Fetches a page, trying again as the policy says until the run winds down.
     pub(super) async fn page<O: Outlet>(
         &self,
-        request: &SyncRequest,
-        plan: &Plan,
-        what: (&Template, Option<&Validators>),
-        outlet: &O,
-        number: u32,
-        position: Position,
-        winding_down: &CancellationToken,
-        requests: &AtomicU32,
-    ) -> (u32, Result<Fetched, Stop>) {
-        let span = tracing::info_span!("page", page = number, status = tracing::field::Empty);
-        let fetched = self
-            .tries(
-                request,
-                plan,
-                what,
-                outlet,
-                number,
-                &position,
-                winding_down,
-                requests,
-            )
-            .instrument(span)
-            .await;
-        (number, fetched)
+        asking: Asking<'_, O>,
+        next: &Next,
+    ) -> Result<Fetched, Stop> {
+        let span = tracing::info_span!("page", page = next.place, status = tracing::field::Empty);
+        self.tries(asking, next).instrument(span).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is one thing a page needs")]
-    async fn tries<O: Outlet>(
-        &self,
-        request: &SyncRequest,
-        plan: &Plan,
-        (template, validators): (&Template, Option<&Validators>),
-        outlet: &O,
-        number: u32,
-        position: &Position,
-        winding_down: &CancellationToken,
-        requests: &AtomicU32,
-    ) -> Result<Fetched, Stop> {
+    async fn tries<O: Outlet>(&self, asking: Asking<'_, O>, next: &Next) -> Result<Fetched, Stop> {
+        let Asking {
+            request,
+            plan,
+            outlet,
+            validators,
+            requests,
+            winding_down,
+        } = asking;
+        let (template, position, number) = (&*next.template, &next.position, next.number);
         let failed = |error: PageError| Stop::Failed(error);
         let mut reader = Cow::Borrowed(&plan.reader);
         if plan.pagination == Pagination::None {
@@ -199,7 +198,7 @@ impl Engine {
                         Err(failure) => Err(failure.into()),
                     };
                     if let Some((recorder, mut told)) = told {
-                        (told.page, told.r#try) = (number, tried);
+                        (told.page, told.r#try) = (next.place, tried);
                         told.error = judged
                             .as_ref()
                             .err()
@@ -231,9 +230,9 @@ impl Engine {
                 "a request failed"
             );
             let wait = match self.config.retry.next(tried, error.fate(), rand::random()) {
-                Next::GiveUp => return Err(failed(error)),
-                Next::HandBack(wait) => return Err(Stop::HandBack(wait)),
-                Next::Wait(wait) => wait,
+                retry::Next::GiveUp => return Err(failed(error)),
+                retry::Next::HandBack(wait) => return Err(Stop::HandBack(wait)),
+                retry::Next::Wait(wait) => wait,
             };
             self.instruments.retry(error.class());
             self.wait("retry", wait, self.config.longest_wait, winding_down)

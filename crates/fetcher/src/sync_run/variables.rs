@@ -1,6 +1,7 @@
 //! The variables of a connection that are looked up: asked once, remembered, asked again when the API answers 404.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use definition::{LookUp, Pagination, Request, Variable};
@@ -9,7 +10,8 @@ use service::Shutdown;
 use tokio_util::sync::CancellationToken;
 use wire::SyncRequest;
 
-use super::fetch::Stop;
+use super::branch::Next;
+use super::fetch::{Asking, Stop};
 use super::{Engine, Outlet};
 use crate::error::PageError;
 use crate::pagination::Walk;
@@ -70,7 +72,7 @@ impl Engine {
                 remembered = true;
                 value
             } else {
-                let asked = self.ask(request, plan, outlet, &look_up, stop, requests);
+                let asked = self.ask(request, plan, outlet, (&name, &look_up), stop, requests);
                 let value = asked.await.map_err(|stop| match stop {
                     Stop::Failed(cause) => Stop::Failed(PageError::Variable {
                         name: name.clone(),
@@ -99,7 +101,7 @@ impl Engine {
         request: &SyncRequest,
         plan: &Plan,
         outlet: &O,
-        look_up: &LookUp,
+        (name, look_up): (&str, &LookUp),
         stop: &Shutdown,
         requests: &AtomicU32,
     ) -> Result<Value, Stop> {
@@ -115,23 +117,31 @@ impl Engine {
         let template = asking
             .template(None)
             .map_err(|error| Stop::Failed(error.into()))?;
+        asking.recorder = plan
+            .recorder
+            .as_ref()
+            .map(|recorder| Arc::new(recorder.of(format!("variable {name}"))));
         let (_, first) = Walk::begin(Pagination::None, 1);
         let Some((number, position)) = first.into_iter().next() else {
             return Err(Stop::Interrupted);
         };
-        let winding_down = CancellationToken::new();
-        let page = self.page(
-            request,
-            &asking,
-            (&template, None),
-            outlet,
+        let next = Next {
+            branch: 0,
+            template: Arc::new(template),
             number,
+            place: number,
             position,
-            &winding_down,
+        };
+        let asking = Asking {
+            request,
+            plan: &asking,
+            outlet,
+            validators: None,
             requests,
-        );
-        let (_, fetched) = tokio::select! {
-            fetched = page => fetched,
+            winding_down: &CancellationToken::new(),
+        };
+        let fetched = tokio::select! {
+            fetched = self.page(asking, &next) => fetched,
             () = stop.requested() => return Err(Stop::Interrupted),
         };
         let failed = |reason: String| {

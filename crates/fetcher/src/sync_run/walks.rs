@@ -11,11 +11,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::{PageEntry, RunManifest, SyncRequest};
 
-use super::branch::{Branch, Next};
+use super::branch::{Branch, Next, place};
+use super::fetch::{self, Asking};
 use super::parents::Parents;
 use super::slots::{self, Slots};
 use super::unchanged::Validators;
-use super::{Engine, Outlet, Unpublished, fetch};
+use super::{Engine, Outlet, Unpublished};
 use crate::error::PageError;
 use crate::pagination::{Position, Walk};
 use crate::plan::Plan;
@@ -135,9 +136,7 @@ impl<'a, O: Outlet> Run<'a, O> {
 
     /// The number of a page in the run.
     pub(super) fn number(&self, branch: u32, number: u32) -> u32 {
-        branch
-            .saturating_mul(self.plan.max_pages)
-            .saturating_add(number)
+        place(branch, self.plan.max_pages, number)
     }
 
     /// The next page to ask for: of the walks under way, else of the next record.
@@ -168,10 +167,17 @@ impl<'a, O: Outlet> Run<'a, O> {
 
     async fn fetch(&mut self, stop: &Shutdown) -> Result<(), Unpublished> {
         let (engine, request, plan, outlet) = (self.engine, self.request, self.plan, self.outlet);
-        let (validators, requests) = (self.validators, self.requests);
         // Told to requests in hand: no more tries, finish soon.
         let winding_down = CancellationToken::new();
         let _wind_down_on_drop = winding_down.clone().drop_guard();
+        let asking = Asking {
+            request,
+            plan,
+            outlet,
+            validators: Some(self.validators),
+            requests: self.requests,
+            winding_down: &winding_down,
+        };
         let checkpoint_at = Instant::now() + engine.config.checkpoint_after;
         let mut look_at = Instant::now() + slots::LOOK_EVERY;
         let mut fetching = FuturesUnordered::new();
@@ -182,28 +188,16 @@ impl<'a, O: Outlet> Run<'a, O> {
                 && publishing.len() < PUBLISH_AHEAD
                 && let Some(next) = self.next_page()
             {
-                let winding_down = &winding_down;
                 fetching.push(async move {
-                    let what = (&*next.template, Some(validators));
-                    let (number, position) = (next.number, next.position);
-                    let page = engine.page(
-                        request,
-                        plan,
-                        what,
-                        outlet,
-                        number,
-                        position,
-                        winding_down,
-                        requests,
-                    );
-                    (next.branch, page.await)
+                    let fetched = engine.page(asking, &next).await;
+                    (next.branch, next.number, fetched)
                 });
             }
             if fetching.is_empty() && publishing.is_empty() {
                 break;
             }
             tokio::select! {
-                Some((branch, (number, fetched))) = fetching.next() => {
+                Some((branch, number, fetched)) = fetching.next() => {
                     if let Some(branch) = self.branches.get_mut(&branch) {
                         branch.in_flight = branch.in_flight.saturating_sub(1);
                     }
@@ -248,7 +242,7 @@ impl<'a, O: Outlet> Run<'a, O> {
         }
         drop(fetching);
         drop(publishing);
-        self.manifest.requests = requests.load(Ordering::Relaxed);
+        self.manifest.requests = self.requests.load(Ordering::Relaxed);
         self.told = None;
         self.tell(match (&self.failure, self.end()) {
             (Some(_), _) => "ended",

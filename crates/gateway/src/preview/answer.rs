@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use wire::preview::{PreviewExchange, PreviewHeader};
+use wire::preview::{PreviewExchange, PreviewHeader, PreviewRecords};
 use wire::{PreviewEvaluated, PreviewFetched, RunError};
 
 use super::draft::Draft;
@@ -36,6 +36,8 @@ pub(crate) struct PreviewAnswer {
     request: Option<RequestView>,
     /// Every request and its answer.
     exchanges: Vec<ExchangeView>,
+    /// The datasets that the metric's descends from, the uppermost first, with how many of their records were asked for.
+    parents: Vec<ParentView>,
     /// The pages that came.
     pages: Vec<PageView>,
     /// How many pages the API states.
@@ -123,6 +125,8 @@ pub(crate) struct HeaderView {
 pub(crate) struct ExchangeView {
     /// The page that was asked for.
     page: u32,
+    /// What was asked for where it is no page of the metric: `dataset NAME` or `variable NAME`.
+    asks: Option<String>,
     /// Which try at it.
     r#try: u32,
     /// What was sent.
@@ -137,6 +141,21 @@ pub(crate) struct ExchangeView {
     took_ms: u64,
     /// What went wrong.
     error: Option<ErrorView>,
+}
+
+/// What was fetched of a dataset whose records are asked for one by one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PreviewParent)]
+pub(crate) struct ParentView {
+    /// Its name.
+    #[schema(example = "broadcasts")]
+    dataset: String,
+    /// Pages of it that were read.
+    pages: u32,
+    /// Records that were asked for: the first of those that `where` lets through.
+    records: u32,
+    /// Whether there are more of them.
+    more: bool,
 }
 
 /// How pages follow one another.
@@ -212,6 +231,8 @@ impl PreviewAnswer {
                 hint: Some("send the preview without `draft` to fetch them anew".to_owned()),
             });
         }
+        let parents: Vec<ParentView> = fetched.parents.into_iter().map(ParentView::from).collect();
+        warnings.extend(no_records(&parents, manifest.error.is_some()));
         let detected = fetched.detected.map(wire::Json::into_value);
         // The fetch says it better where the answer says it outright.
         if !warnings.iter().any(|one| one.code == MORE_PAGES) {
@@ -243,8 +264,9 @@ impl PreviewAnswer {
             outcome: manifest.outcome,
             ended: manifest.ended,
             error,
-            request: exchanges.first().map(|first| first.request.clone()),
+            request: own_request(&exchanges).cloned(),
             exchanges,
+            parents,
             pages: manifest.pages.into_iter().map(PageView::from).collect(),
             stated_pages: manifest.stated_pages,
             stated_total: manifest.stated_total,
@@ -297,6 +319,39 @@ fn more_pages(draft: &Draft, detected: Option<&Value>) -> Option<WarningView> {
     })
 }
 
+/// The first request for the metric's own pages.
+fn own_request(exchanges: &[ExchangeView]) -> Option<&RequestView> {
+    let mut own = exchanges.iter().filter(|one| one.asks.is_none());
+    own.next().map(|first| &first.request)
+}
+
+/// Warns of a parent none of whose records were asked for.
+fn no_records(parents: &[ParentView], failed: bool) -> Option<WarningView> {
+    let empty = parents
+        .iter()
+        .find(|parent| parent.records == 0)
+        .filter(|_| !failed)?;
+    Some(WarningView {
+        code: "preview.no_parents".to_owned(),
+        message: format!(
+            "no record of `{}` was asked for: none of its first {} pages holds one that counts",
+            empty.dataset, empty.pages
+        ),
+        hint: Some("check `parent.where` and the `records` of that dataset".to_owned()),
+    })
+}
+
+impl From<PreviewRecords> for ParentView {
+    fn from(parent: PreviewRecords) -> Self {
+        Self {
+            dataset: parent.dataset,
+            pages: parent.pages,
+            records: parent.records,
+            more: parent.more,
+        }
+    }
+}
+
 impl ErrorView {
     fn of(stage: &'static str, error: RunError) -> Self {
         Self {
@@ -322,6 +377,7 @@ impl From<PreviewExchange> for ExchangeView {
         };
         Self {
             page: exchange.page,
+            asks: Some(exchange.asks).filter(|asks| !asks.is_empty()),
             r#try: exchange.r#try,
             request: RequestView {
                 method: exchange.method,

@@ -1,14 +1,13 @@
 //! What is to be previewed, read and checked as if it were applied.
 
 use definition::window::plan;
-use definition::{
-    Bundle, Connection, Dataset, Definition, Fetch, Known as _, Located, Metric, Records,
-};
+use definition::{Bundle, Connection, Dataset, Definition, Fetch, Located, Metric, Records};
 use jiff::Timestamp;
 use serde_json::Value;
 use store::Kind;
 
 use super::PreviewDraft;
+use super::parents::{self, Above, connection_of, dataset_of};
 use crate::apply::InForce;
 use crate::definitions::{name_of, stored};
 use crate::problem::{Problem, ProblemItem, shown};
@@ -20,6 +19,8 @@ pub(super) struct Draft {
     pub(super) dataset: Option<Dataset>,
     pub(super) connection: Connection,
     pub(super) fetch: Fetch,
+    /// The datasets that it descends from, the uppermost first.
+    pub(super) parents: Vec<Above>,
     /// What is probably not meant, seen in the definitions alone.
     pub(super) warnings: Vec<ProblemItem>,
 }
@@ -69,40 +70,23 @@ impl Draft {
         else {
             return Err(Problem::internal());
         };
-        let dataset = metric.dataset.as_ref().and_then(|name| {
-            let own = bundle
-                .definitions
-                .iter()
-                .find_map(|located| match &located.definition {
-                    Definition::Dataset(dataset) if dataset.name == *name => Some(dataset.clone()),
-                    _ => None,
-                });
-            own.or_else(|| known.dataset(name.as_str()))
-        });
+        let own = metric.dataset.as_ref();
+        let dataset = own.and_then(|name| dataset_of(&bundle, &known, name.as_str()));
         let missing =
             |what: &str| Problem::body("definition.invalid", format!("the metric has no {what}"));
         let fetch = metric
             .fetch(dataset.as_ref())
             .ok_or_else(|| missing("request"))?;
-        if fetch.parent.is_some() {
-            return Err(Problem::not_yet(
-                "previews of what is asked for each record of a parent",
-            ));
-        }
-        let connection = bundle
-            .definitions
-            .iter()
-            .find_map(|located| match &located.definition {
-                Definition::Connection(own) if own.name == fetch.connection => Some(own.clone()),
-                _ => None,
-            })
-            .or_else(|| known.connection(fetch.connection.as_str()))
+        let connection = connection_of(&bundle, &known, fetch.connection.as_str())
             .ok_or_else(|| missing("connection"))?;
+        let parent = fetch.parent.as_ref();
+        let parents = parents::line(gateway, workspace, &bundle, &known, parent).await?;
         Ok(Self {
             metric,
             dataset,
             connection,
             fetch,
+            parents,
             warnings: problems.iter().map(ProblemItem::from).collect(),
         })
     }
@@ -135,7 +119,10 @@ impl Draft {
 
     /// Hash of what is fetched; expression and selection are no part of it.
     pub(super) fn identity(&self) -> String {
-        let asked = format!("{}{}", self.fetch.identity(), self.connection_document());
+        let mut asked = format!("{}{}", self.fetch.identity(), self.connection_document());
+        for parent in &self.parents {
+            asked.push_str(&parent.identity());
+        }
         wire::page::hash(asked.as_bytes())
     }
 

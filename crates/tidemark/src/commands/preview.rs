@@ -102,7 +102,11 @@ fn exchanges(answer: &Value, text: &mut Text) {
         text.line("pages of an earlier preview; nothing was sent");
         return;
     }
-    let Some(first) = list(answer, "exchanges").first() else {
+    let mut own = list(answer, "exchanges").iter();
+    let Some(first) = own
+        .find(|one| one.get("asks").is_none_or(Value::is_null))
+        .or_else(|| list(answer, "exchanges").first())
+    else {
         text.line("nothing was sent");
         return;
     };
@@ -139,8 +143,14 @@ fn fetched(answer: &Value, text: &mut Text) {
             .find(|one| one.get("number") == page.get("page"));
         own.map(|own| text_of(own, "records")).unwrap_or_default()
     };
+    let is_other = |one: &Value| !one.get("asks").is_none_or(Value::is_null);
+    // What the pages depend on comes first, in its own order.
     let mut exchanges: Vec<&Value> = list(answer, "exchanges").iter().collect();
-    exchanges.sort_by_key(|one| (one["page"].as_u64(), one["try"].as_u64()));
+    exchanges.sort_by_key(|one| {
+        let place = |name: &str| one.get(name).and_then(Value::as_u64);
+        let own = (!is_other(one)).then(|| (place("page"), place("try")));
+        (own.is_some(), own)
+    });
     let rows: Vec<Vec<String>> = exchanges
         .into_iter()
         .map(|one| {
@@ -148,13 +158,17 @@ fn fetched(answer: &Value, text: &mut Text) {
             let problem = one.pointer("/error/code");
             let status = text_of(one, "status");
             vec![
-                text_of(one, "page"),
+                if is_other(one) {
+                    text_of(one, "asks")
+                } else {
+                    text_of(one, "page")
+                },
                 if status.is_empty() {
                     cell(problem)
                 } else {
                     status
                 },
-                if problem.is_none() {
+                if problem.is_none() && !is_other(one) {
                     records(one)
                 } else {
                     String::new()
@@ -184,6 +198,16 @@ fn fetched(answer: &Value, text: &mut Text) {
         }
     }
     text.line(format!("  {ended}"));
+    for parent in list(answer, "parents") {
+        let count = parent.get("records").and_then(Value::as_u64);
+        let more = parent.get("more").and_then(Value::as_bool) == Some(true);
+        text.line(format!(
+            "  asked for the first {} of `{}`{}",
+            counted(count.unwrap_or_default(), "record"),
+            text_of(parent, "dataset"),
+            if more { ", of more" } else { "" }
+        ));
+    }
     pagination(answer, text);
 }
 

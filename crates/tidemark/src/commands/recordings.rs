@@ -48,6 +48,12 @@ pub(crate) async fn record(arguments: &Record) -> Done {
             file: format!("{number:04}.json"),
             fetched_at: instant(page.get("fetched_at"))?,
             url: cell(page.get("url")),
+            parent: masked(&mut masks, page.get("parent"))?,
+            parent_number: page
+                .get("parent_number")
+                .and_then(Value::as_u64)
+                .and_then(|number| u32::try_from(number).ok())
+                .unwrap_or_default(),
         });
     }
     let window = run.get("window").filter(|window| !window.is_null());
@@ -83,6 +89,16 @@ pub(crate) async fn record(arguments: &Record) -> Done {
         );
     }
     Ok(())
+}
+
+/// A record of the parent with its fields masked as in pages.
+fn masked(masks: &mut Masks, parent: Option<&Value>) -> Result<Option<Value>, Failure> {
+    let Some(parent) = parent.filter(|parent| !parent.is_null()) else {
+        return Ok(None);
+    };
+    Ok(Some(serde_json::from_str(
+        &masks.page(&parent.to_string()),
+    )?))
 }
 
 /// The run that is named, or the last that ended well.
