@@ -92,6 +92,7 @@ pub use selection::{
     ValueSelect,
 };
 pub use span::{Span, SpanError, SpanUnit};
+pub use validate::graphql::{changes as changes_by_graphql, is_mutation};
 pub use validate::{is_secret_header, is_secret_parameter};
 pub use variable::{LookUp, Variable};
 pub use window::{Interval, Window};

@@ -121,6 +121,20 @@ impl std::fmt::Debug for Outgoing {
     }
 }
 
+impl Credentials {
+    /// Whether a credential stands anywhere in an address, however it is written there.
+    fn stand_in(&self, url: &Url) -> bool {
+        let in_headers = self.headers.values().filter_map(|value| {
+            let text = value.to_str().ok()?;
+            let own = text.rsplit(' ').next()?;
+            Some(service::Secret::new(own.to_owned()))
+        });
+        let in_query = self.query.iter().map(|(_, secret)| secret.clone());
+        let secrets: Vec<service::Secret> = in_headers.chain(in_query).collect();
+        crate::redact::Redactor::new(&secrets).finds_in(url.as_str().as_bytes())
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Credentials(***)")
@@ -258,6 +272,14 @@ impl Http {
                     ));
                 }
                 carry = Carry::Nothing;
+                // An API that keeps the query in its redirect would hand the credential on by itself.
+                if request.credentials.stand_in(&target) {
+                    return Err(Failure::BadResponse(
+                        "a redirect would carry a credential to another origin".to_owned(),
+                    ));
+                }
+                checked = self.guard.check_text(target.as_str())?;
+                continue;
             }
             checked = redirect.to;
         }

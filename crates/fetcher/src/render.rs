@@ -39,6 +39,11 @@ pub enum RenderError {
         /// Why not.
         reason: &'static str,
     },
+    /// A template gave a GraphQL operation that is no query.
+    #[error(
+        "the request would be a GraphQL operation that changes something; Tidemark only reads: look at the variables put into `query`"
+    )]
+    Mutation,
     /// The body is larger than a request may be.
     #[error("the request body is larger than {} bytes", Request::MAX_BODY_BYTES)]
     BodyTooLarge,
@@ -52,6 +57,7 @@ impl RenderError {
             RenderError::Header(_) => "definition.header_forbidden",
             RenderError::Address(refusal) => refusal.code.as_str(),
             RenderError::Placement { .. } => "definition.pagination",
+            RenderError::Mutation => "definition.graphql_mutation",
             RenderError::BodyTooLarge => "definition.body_too_large",
         }
     }
@@ -194,6 +200,17 @@ impl Template {
         }
         if url.as_str().len() > crate::egress::URL_LIMIT {
             guard.check_text(url.as_str())?;
+        }
+        // What was put in may be an operation that changes something, whoever wrote it.
+        let by_field = |fields: &[(String, String)]| {
+            let mut queries = fields.iter().filter(|(name, _)| name == "query");
+            queries.any(|(_, text)| definition::changes_by_graphql(text))
+        };
+        if body.as_ref().is_some_and(definition::is_mutation)
+            || by_field(&query)
+            || form.as_deref().is_some_and(by_field)
+        {
+            return Err(RenderError::Mutation);
         }
         Ok(Rendered {
             method,

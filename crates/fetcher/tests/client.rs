@@ -80,6 +80,45 @@ async fn a_redirect_to_another_origin_carries_nothing() {
 }
 
 #[tokio::test]
+async fn a_credential_that_a_redirect_repeats_stays_at_its_origin() {
+    let identity = Identity::generate();
+    let other = Stub::start(|_| ok("[1]")).await;
+    let home = other.url();
+    let stub = Stub::start(move |asked| {
+        let asked_with = asked.target();
+        let query = asked_with.split_once('?').map_or("", |(_, query)| query);
+        match asked.number {
+            0 => redirect(&format!("{home}/items?{query}")),
+            1 => redirect(&format!("{home}/items?back={}", query.replace('=', "%3D"))),
+            _ => redirect(&format!("{home}/items?token=canary-secret")),
+        }
+    })
+    .await;
+    let mut settings = config(&[stub.address, other.address]);
+    settings.identities = vec![identity.clone()];
+    let run = async |auth: serde_json::Value| {
+        let connection = json!({"name": "api", "base_url": stub.url(), "auth": auth});
+        let mut order = with_connection(connection, json!({"path": "/x?a=1"}));
+        order.secrets = vec![support::seal(&identity, &stub.url(), "canary-secret")];
+        sync(&engine(settings.clone()), &order).await.0
+    };
+    let query = json!({"query": {"key": {"secret": "key"}}});
+    let manifest = run(query.clone()).await;
+    assert_eq!(manifest.outcome, "complete", "{}", message(&manifest));
+    for auth in [query, json!({"bearer": {"secret": "key"}})] {
+        let manifest = run(auth).await;
+        assert!(
+            message(&manifest).contains("credential to another origin"),
+            "{}",
+            message(&manifest)
+        );
+    }
+    let heard = other.asked();
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].target(), "/items?a=1");
+}
+
+#[tokio::test]
 async fn redirects_to_closed_addresses_and_in_circles_are_refused() {
     let near = Stub::start(|_| ok("[1]")).await;
     let target = near.url();

@@ -3,7 +3,7 @@ use serde_json::Value;
 /// Tells whether a body is GraphQL that changes something: a mutation or a subscription.
 ///
 /// A body is GraphQL when it, or an item of it, has a `query` text.
-pub(super) fn is_mutation(body: &Value) -> bool {
+pub fn is_mutation(body: &Value) -> bool {
     match body {
         Value::Array(items) => items.iter().any(is_mutation),
         Value::Object(fields) => {
@@ -14,7 +14,7 @@ pub(super) fn is_mutation(body: &Value) -> bool {
 }
 
 /// Tells whether a GraphQL document holds an operation that is no query.
-pub(super) fn changes(document: &str) -> bool {
+pub fn changes(document: &str) -> bool {
     let tokens = tokens(document);
     let mut depth = 0_usize;
     let mut at_start = true;

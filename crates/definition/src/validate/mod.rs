@@ -3,7 +3,7 @@
 mod address;
 mod auth;
 mod calculated;
-mod graphql;
+pub(crate) mod graphql;
 mod headers;
 mod metric;
 mod pagination;

@@ -299,3 +299,35 @@ fn further_requests_may_differ_from_the_first() {
         "GET https://h.test/api/search/2?q=x "
     );
 }
+
+#[test]
+fn no_variable_makes_a_mutation_of_a_query() {
+    let sent = |request: &Value| {
+        let connection = Connection::from_document(&json!({
+            "name": "kit", "base_url": "https://h.test",
+            "variables": {"q": "mutation M { x }", "r": "query { x }"},
+        }))
+        .expect("a connection");
+        let request = Request::from_document(request).expect("a request");
+        let scope = Scope {
+            connection: [("q", "mutation M { x }"), ("r", "query { x }")]
+                .map(|(name, text)| (name.to_owned(), json!(text)))
+                .into_iter()
+                .collect(),
+            window: None,
+            now: "2026-02-03T04:05:06Z".parse().expect("an instant"),
+            zone: TimeZone::UTC,
+            parent: None,
+        };
+        Template::new(&connection, &request, &scope)?
+            .page(&Position::Start, &Guard::new(GuardConfig::default()))
+    };
+    for shape in ["body", "form"] {
+        let of = |text: &str| json!({"method": "POST", "path": "/graphql", shape: {"query": text}});
+        assert!(sent(&of("{{ connection.r }}")).is_ok(), "{shape}");
+        let refused = sent(&of("{{ connection.q }}")).expect_err("a mutation");
+        assert_eq!(refused.code(), "definition.graphql_mutation", "{shape}");
+    }
+    let by_address = json!({"path": "/graphql", "query": {"query": "{{ connection.q }}"}});
+    assert!(sent(&by_address).is_err());
+}
