@@ -181,3 +181,81 @@ async fn an_empty_page_in_the_middle_does_not_freeze_a_metric() {
     );
     assert_eq!(points(&house, "sales").await, ["2026-05-01=102"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_field_of_a_filter_or_key_leaves_what_was_there() {
+    let metric = |name: &str, select: &str| {
+        format!(
+            "kind: metric\nname: {name}\nconnection: api\nrequest: {{ path: /sales }}\nresolution: day\n\
+             covers: all\nselect: {{ records: items, value: v, date: at, {select} }}\n---\n"
+        )
+    };
+    let metrics = [
+        metric("paid", "where: status = \"paid\""),
+        metric("kept", "where: status != \"void\""),
+        metric("once", "key: nr"),
+        metric("maybe", "where: $not($exists(status)) or status = \"paid\""),
+    ];
+    let (shelf, house) = house(&metrics.concat()).await;
+    let item =
+        |status: &str, nr: u32| json!({"at": "2026-05-01", "v": 5, status: "paid", "nr": nr});
+    shelf.put(
+        "/sales",
+        &json!({"items": [item("status", 1), item("status", 1), item("status", 2)]}),
+    );
+    for name in ["paid", "kept", "once", "maybe"] {
+        let ended = house.cli.sync(name).await;
+        assert_eq!(ended["state"], "final", "{ended}");
+    }
+    let before = points(&house, "paid").await;
+    assert_eq!(before, ["2026-05-01=15"]);
+    shelf.put(
+        "/sales",
+        &json!({"items": [item("state", 1), item("state", 2)]}),
+    );
+    for name in ["paid", "kept"] {
+        let ended = house.cli.sync(name).await;
+        assert_eq!(ended["error"]["code"], "field.missing", "{ended}");
+        let said = ended["error"]["message"].as_str().unwrap_or_default();
+        assert!(
+            said.contains("`status`, which `where` names,") && said.contains("`state`"),
+            "{said}"
+        );
+        assert_eq!(points(&house, name).await, before);
+    }
+    assert_eq!(points(&house, "maybe").await, ["2026-05-01=10"]);
+
+    let renamed = json!({"at": "2026-05-01", "v": 5, "status": "paid", "number": 1});
+    shelf.put("/sales", &json!({"items": [renamed, renamed]}));
+    let ended = house.cli.sync("once").await;
+    assert_eq!(ended["error"]["code"], "field.missing", "{ended}");
+    assert_eq!(points(&house, "once").await, ["2026-05-01=10"]);
+    // An answer without records says nothing about their fields.
+    shelf.put("/sales", &json!({"items": []}));
+    let ended = house.cli.sync("paid").await;
+    assert_eq!(ended["state"], "final", "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rejected_rows_name_the_field_and_those_that_are_there() {
+    let metric = "kind: metric\nname: sales\nconnection: api\nrequest: { path: /sales }\nresolution: day\n\
+        select: { records: items, value: v, date: at }\n";
+    let (shelf, house) = house(metric).await;
+    shelf.put(
+        "/sales",
+        &json!({"items": [{"at": "2026-05-01", "val": 5}]}),
+    );
+    let ended = house.cli.sync("sales").await;
+    assert_eq!(ended["error"]["code"], "rows.rejected", "{ended}");
+    let said = ended["error"]["message"].as_str().unwrap_or_default();
+    assert!(
+        said.contains("`v` gives none; records here have `at`, `val`"),
+        "{said}"
+    );
+    shelf.put("/sales", &json!({"items": [{"day": "2026-05-01", "v": 5}]}));
+    let said = house.cli.sync("sales").await["error"]["message"].to_string();
+    assert!(
+        said.contains("no date: `at` gives none; records here have `day`, `v`"),
+        "{said}"
+    );
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use definition::{Interval, Mode};
+use expression::FieldsSeen;
 use jiff::Timestamp;
 use rollup::{
     Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate,
@@ -14,6 +15,7 @@ use crate::error::Error;
 use crate::extract::Extracted;
 use crate::judge::{Refused, judge};
 use crate::kept;
+use crate::renamed;
 use crate::subjects::Subject;
 use crate::upsert;
 
@@ -76,7 +78,17 @@ pub(crate) async fn apply(
         rejected: rejected_count,
         ..Applied::default()
     };
-    if let Err(refused) = judge(&subject.metric, &extracted) {
+    let judged = match judge(&subject.metric, &extracted) {
+        Ok(()) => {
+            let judged = fields(commit, subject, &extracted.fields).await?;
+            details.notes = judged.notes;
+            details.fields.clone_from(&extracted.fields.everywhere);
+            judged.refused.map_or(Ok(()), Err)
+        }
+        refused => refused,
+    };
+    if let Err(refused) = judged {
+        details.fields = Vec::new();
         outcome.outcome = Outcome::Failed;
         outcome.error = Some(refused.written());
     } else {
@@ -93,6 +105,7 @@ pub(crate) async fn apply(
         if let Some(refused) = &restated.refused {
             outcome.outcome = Outcome::Failed;
             outcome.error = Some(refused.written());
+            details.fields = Vec::new();
         }
         applied.rows = restated.rows;
         applied.announced = restated.version.is_some();
@@ -102,7 +115,7 @@ pub(crate) async fn apply(
         outcome.version = restated.version.unwrap_or_default();
         details.left_out = restated.left_out;
         details.outside = restated.outside;
-        details.notes = restated.notes;
+        details.notes.extend(restated.notes);
         details.changes = restated.listed;
     }
     outcome.details = details.written()?;
@@ -120,13 +133,18 @@ struct Details {
     left_out: u64,
     outside: u64,
     notes: Vec<String>,
+    /// Fields that the expression names and that every record had: what a later run is held to.
+    fields: Vec<String>,
     changes: Vec<Change>,
 }
 
 impl Details {
     /// Its JSON; nothing when there is nothing to tell.
     fn written(&self) -> Result<Option<String>, Error> {
-        let is_plain = self.left_out == 0 && self.outside == 0 && self.notes.is_empty();
+        let is_plain = self.fields.is_empty()
+            && self.left_out == 0
+            && self.outside == 0
+            && self.notes.is_empty();
         if self.rejected_by.is_empty() && is_plain && self.changes.is_empty() {
             return Ok(None);
         }
@@ -135,10 +153,57 @@ impl Details {
             "left_out": self.left_out,
             "outside": self.outside,
             "notes": self.notes,
+            "fields": self.fields,
             "changes": serde_json::to_value(&self.changes)?,
         });
         Ok(Some(written.to_string()))
     }
+}
+
+/// Runs of a metric that are asked which fields every record had: those without records know of none.
+const RUNS_ASKED: u32 = 20;
+
+/// Judges the fields that the expression names against those of runs before.
+async fn fields(
+    commit: &mut Commit,
+    subject: &Subject,
+    seen: &FieldsSeen,
+) -> Result<Fields, Error> {
+    if seen.nowhere.is_empty() {
+        return Ok(Fields::default());
+    }
+    let earlier = commit.earlier_details(&subject.name, RUNS_ASKED).await?;
+    let before = earlier
+        .iter()
+        .filter_map(|text| serde_json::from_str::<Known>(text).ok())
+        .map(|known| known.fields)
+        .find(|fields| !fields.is_empty())
+        .unwrap_or_default();
+    Ok(match renamed::judge(seen, &before) {
+        renamed::Verdict::Fine => Fields::default(),
+        renamed::Verdict::Told(notes) => Fields {
+            notes,
+            ..Fields::default()
+        },
+        renamed::Verdict::Refused(refused) => Fields {
+            refused: Some(refused),
+            ..Fields::default()
+        },
+    })
+}
+
+/// What was found out of fields.
+#[derive(Default)]
+struct Fields {
+    notes: Vec<String>,
+    refused: Option<Refused>,
+}
+
+/// What the details of an earlier run tell of fields.
+#[derive(serde::Deserialize)]
+struct Known {
+    #[serde(default)]
+    fields: Vec<String>,
 }
 
 fn samples(extracted: &Extracted) -> Vec<RejectedSample> {

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use bus::Bus;
-use expression::{DeletedRow, EvaluationError, Page, RejectedRow, RunContext, Task, TaskResult};
+use expression::{
+    DeletedRow, EvaluationError, FieldsSeen, Page, RejectedRow, RunContext, Task, TaskResult,
+};
 use rollup::Row;
 use store::REJECTED_SAMPLES_KEPT;
 use wire::RunManifest;
@@ -39,6 +41,8 @@ pub(crate) struct Extracted {
     pub(crate) rejected: Vec<RejectedRow>,
     /// Why the records are not in the first page.
     pub(crate) records_missing: Option<String>,
+    /// What the records have shown of the fields that the expression names.
+    pub(crate) fields: FieldsSeen,
     /// Why there is nothing at all.
     pub(crate) error: Option<EvaluationError>,
 }
@@ -59,6 +63,10 @@ impl Extracted {
         }
         let room = REJECTED_SAMPLES_KEPT.saturating_sub(self.rejected.len());
         self.rejected.extend(result.rejected.into_iter().take(room));
+        // What came last knows of all pages before.
+        if let Some(fields) = result.fields {
+            self.fields = fields;
+        }
         if self.records_missing.is_none() {
             self.records_missing = result.records_missing;
         }

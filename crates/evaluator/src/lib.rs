@@ -13,6 +13,7 @@ mod provenance;
 mod read_pages;
 mod recompute;
 mod relay;
+mod renamed;
 mod run_handler;
 mod subjects;
 mod upsert;

@@ -11,7 +11,9 @@ use crate::calculation::Calculation;
 use crate::convert::RowReader;
 use crate::error::{from_engine, too_deep_text};
 use crate::evaluate::guarded;
+use crate::fields::{Fields, Labels};
 use crate::missing::{Places, Wrong};
+use crate::operands::Long;
 use crate::page::parse_error;
 use crate::plain::Plan;
 use crate::rescue::{MOST_RECORDS, Search, Split, is_of_one_record};
@@ -30,8 +32,11 @@ pub(crate) struct Compiled {
     reads_parent: bool,
     /// The parent that is bound, as it came.
     parent: Option<String>,
+    /// What is evaluated on pages with long numbers, made for the first of them.
+    long: OnceCell<Long>,
     reader: RowReader,
     records: Option<Places>,
+    fields: Option<Fields>,
     missing_is_empty: bool,
     /// The pattern that a timeout may be due to.
     slow_pattern: Option<String>,
@@ -74,12 +79,19 @@ impl Compiled {
             id: task.id,
             whole_run: task.whole_run,
             first_page_only: task.reading.first_page_only,
-            reader: RowReader::new(&task.reading, zone, calculation),
+            reader: RowReader::new(
+                &task.reading,
+                zone,
+                calculation,
+                Labels::of(&checked.expression.ast().root, checked.expression.source()),
+            ),
+            fields: Fields::of(&checked.expression.ast().root),
             plan: Plan::of(&checked.expression.ast().root),
             expression: checked.expression,
             bindings,
             reads_parent,
             parent: None,
+            long: OnceCell::new(),
             records,
             missing_is_empty: task.reading.missing_is_empty,
             slow_pattern,
@@ -123,6 +135,13 @@ impl Compiled {
             Err(error) => return TaskResult::failed(self.id, self.explained(error)),
         };
         let failed: Vec<u32> = result.rejected.iter().map(|row| row.index).collect();
+        if let Some(fields) = &mut self.fields {
+            fields.look(text);
+            result.fields = fields.news();
+            if result.fields.is_some() {
+                self.reader.know(fields.keys());
+            }
+        }
         self.reader
             .read(tree, value, page.number, now_ms, &mut result);
         put_back_places(&mut result, &failed);
@@ -190,6 +209,7 @@ impl Compiled {
         }
         let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
         self.bindings = std::mem::replace(&mut self.bindings, Bindings::new()).var("parent", value);
+        self.long = OnceCell::new();
         self.parent = Some(text.to_owned());
     }
 
@@ -214,12 +234,24 @@ impl Compiled {
         {
             return Ok(value);
         }
-        self.write(&self.expression, parsed.document()?, options, limits, tree)
+        let evaluated = self.evaluated(parsed);
+        self.write(evaluated, parsed.document()?, options, limits, tree)
+    }
+
+    /// What is evaluated on a page.
+    fn evaluated(&self, parsed: &Parsed<'_>) -> (&Expression, &Bindings) {
+        if !parsed.is_long {
+            return (&self.expression, &self.bindings);
+        }
+        let long = self
+            .long
+            .get_or_init(|| Long::of(&self.expression, &self.bindings));
+        (&long.expression, &long.bindings)
     }
 
     fn write(
         &self,
-        expression: &Expression,
+        (expression, bindings): (&Expression, &Bindings),
         document: &Document,
         options: &jlens_core::Options,
         limits: &Limits,
@@ -228,7 +260,7 @@ impl Compiled {
         tree.clear();
         let written = guarded(|| {
             expression
-                .evaluate_document_to(document, &self.bindings, options, |out| out.write(tree))
+                .evaluate_document_to(document, bindings, options, |out| out.write(tree))
                 .map_err(|error| from_engine(&error, limits))
         })?;
         if tree.is_too_deep() {
@@ -250,16 +282,16 @@ impl Compiled {
         tree: &mut Tree,
         result: &mut TaskResult,
     ) -> Option<Value> {
-        let split = Split::of(self.expression.ast())?;
+        let (own, bindings) = self.evaluated(parsed);
+        let split = Split::of(own.ast())?;
         let document = parsed.document().ok()?;
         let json: serde_json::Value = serde_json::from_str(parsed.text).ok()?;
         let options = limits.options(page.fetched_at.as_millisecond());
         let mut failed: Vec<usize> = Vec::new();
-        let mut expression = self.expression.clone();
+        let mut expression = own.clone();
         while failed.len() < MOST_RECORDS {
             let mut search = Search::in_tree(expression.ast())?;
-            let traced =
-                expression.evaluate_traced(Some(&json), &self.bindings, &options, &mut search);
+            let traced = expression.evaluate_traced(Some(&json), bindings, &options, &mut search);
             let error = from_engine(&traced.err()?, limits);
             let (place, sample) = search.found().filter(|_| is_of_one_record(&error))?;
             // Places are those among the records left: count the ones taken out before it.
@@ -276,8 +308,9 @@ impl Compiled {
                 reason: error.message,
                 sample,
             });
-            expression = split.without(self.expression.source(), &failed)?;
-            if let Ok(value) = self.write(&expression, document, &options, limits, tree) {
+            expression = split.without(own.source(), &failed)?;
+            if let Ok(value) = self.write((&expression, bindings), document, &options, limits, tree)
+            {
                 result.rejected.sort_by_key(|row| row.index);
                 return Some(value.unwrap_or(Value::Null));
             }
@@ -313,22 +346,30 @@ fn put_back_places(result: &mut TaskResult, failed: &[u32]) {
 pub(crate) struct Parsed<'p> {
     text: &'p str,
     read: &'p Read,
+    /// Whether it holds numbers that a double would change.
+    is_long: bool,
     document: OnceCell<Result<Document, EvaluationError>>,
 }
 
 impl<'p> Parsed<'p> {
-    pub(crate) fn of(text: &'p str, read: &'p Read) -> Self {
+    pub(crate) fn of(text: &'p str, read: &'p Read, is_long: bool) -> Self {
         Self {
             text,
             read,
+            is_long,
             document: OnceCell::new(),
         }
     }
 
     fn document(&self) -> Result<&Document, EvaluationError> {
         let parse = || {
-            Document::parse_cut(self.text, self.read)
-                .map_err(|error| parse_error(&error, self.text))
+            let parsed = if self.is_long {
+                // A wrapped operand may be read deeper than the bare one is.
+                Document::parse(self.text)
+            } else {
+                Document::parse_cut(self.text, self.read)
+            };
+            parsed.map_err(|error| parse_error(&error, self.text))
         };
         self.document
             .get_or_init(parse)

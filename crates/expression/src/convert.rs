@@ -6,7 +6,9 @@ use rollup::{Decimal, Row, RowValue};
 use crate::budget::{REJECTED_SAMPLES, SAMPLE_BYTES};
 use crate::calculation::Calculation;
 use crate::dimensions::DimensionReader;
+use crate::fields::Labels;
 use crate::mask::{excerpt, mask};
+use crate::missing::told;
 use crate::read_date::DateReader;
 use crate::read_number::{NotANumber, NumberReader};
 use crate::result::{DeletedRow, RejectedRow, TaskResult};
@@ -32,6 +34,9 @@ pub(crate) struct RowReader {
     dimensions: DimensionReader,
     calculation: Calculation,
     keyed: bool,
+    labels: Labels,
+    /// The fields that records have, as a list for people.
+    there: String,
 }
 
 /// What became of a row.
@@ -45,7 +50,12 @@ enum Became {
 pub(crate) type Refusal = (&'static str, String);
 
 impl RowReader {
-    pub(crate) fn new(reading: &Reading, zone: TimeZone, calculation: Calculation) -> Self {
+    pub(crate) fn new(
+        reading: &Reading,
+        zone: TimeZone,
+        calculation: Calculation,
+        labels: Labels,
+    ) -> Self {
         Self {
             number: NumberReader::new(reading.number, reading.scale),
             date: DateReader::new(reading.date.clone(), zone),
@@ -55,7 +65,28 @@ impl RowReader {
             dimensions: DimensionReader::new(reading.dimensions.clone()),
             calculation,
             keyed: reading.keyed,
+            labels,
+            there: String::new(),
         }
+    }
+
+    /// Learns which fields records have, to tell them where one is missing.
+    pub(crate) fn know(&mut self, keys: &[String]) {
+        self.there = told(keys.iter().map(String::as_str));
+    }
+
+    /// Says that a part of the row is not in the record, and what is.
+    fn absent(&self, what: &str, label: Option<&str>) -> String {
+        let Some(label) = label else {
+            return format!("the record has no {what}");
+        };
+        if self.there.is_empty() {
+            return format!("the record has no {what}: `{label}` gives none");
+        }
+        format!(
+            "the record has no {what}: `{label}` gives none; records here have {}",
+            self.there
+        )
     }
 
     /// Reads the rows of a result: nothing for undefined and null, one for an object, many for a list.
@@ -136,7 +167,10 @@ impl RowReader {
             return Err(if is_other_object {
                 not_a_row(tree, value)
             } else {
-                ("value.missing", "the record has no value".to_owned())
+                (
+                    "value.missing",
+                    self.absent("value", self.labels.value.as_deref()),
+                )
             });
         };
         Ok(Became::Row(Row {
@@ -163,9 +197,10 @@ impl RowReader {
     fn value(&self, tree: &Tree, value: Value) -> Result<RowValue, Refusal> {
         let read = match value {
             Value::Number(number) => self.number.number(number, self.calculation.is_any()),
-            Value::Text(piece) if self.text_values => {
+            Value::Text(piece) | Value::Long(piece) if self.text_values => {
                 return Ok(RowValue::Text(tree.text(piece).into()));
             }
+            Value::Long(piece) => self.number.long(tree.text(piece)),
             Value::Text(piece) => self.number.text(tree.text(piece)),
             Value::Bool(truth) if self.text_values => {
                 return Ok(RowValue::Text(if truth { "true" } else { "false" }.into()));
@@ -180,7 +215,13 @@ impl RowReader {
                     "the value is null: there is none, or a calculation such as 0/0 gave no number";
                 return Err(("value.missing", text.to_owned()));
             }
-            Value::Null => return Err(("value.missing", NULL_VALUE.to_owned())),
+            Value::Null => {
+                let text = match &self.labels.value {
+                    Some(label) => format!("{NULL_VALUE}: `{label}`"),
+                    None => NULL_VALUE.to_owned(),
+                };
+                return Err(("value.missing", text));
+            }
             Value::List(_) => {
                 let text = "the value is a list: take one item, or join them with $sum or $count";
                 return Err(("value.list", text.to_owned()));
@@ -219,11 +260,19 @@ impl RowReader {
         now_ms: i64,
     ) -> Result<Option<jiff::Timestamp>, Refusal> {
         let read = match date {
-            None | Some(Value::Null) if self.dated => {
-                return Err(("date.missing", "the record has no date".to_owned()));
+            None if self.dated => {
+                let text = self.absent("date", self.labels.date.as_deref());
+                return Err(("date.missing", text));
+            }
+            Some(Value::Null) if self.dated => {
+                let text = match &self.labels.date {
+                    Some(label) => format!("the record has no date: `{label}` is null"),
+                    None => "the record has no date: it is null".to_owned(),
+                };
+                return Err(("date.missing", text));
             }
             None | Some(Value::Null) => return Ok(None),
-            Some(Value::Text(piece)) => {
+            Some(Value::Text(piece) | Value::Long(piece)) => {
                 let text = tree.text(piece);
                 if text.trim().is_empty() {
                     return Err(("date.missing", "the date is an empty text".to_owned()));
@@ -249,7 +298,7 @@ impl RowReader {
     fn unit(&self, tree: &Tree, value: Option<Value>) -> Result<Option<Box<str>>, Refusal> {
         match value {
             None | Some(Value::Null) => Ok(self.unit.clone()),
-            Some(Value::Text(piece)) => {
+            Some(Value::Text(piece) | Value::Long(piece)) => {
                 let text = tree.text(piece).trim();
                 if text.is_empty() {
                     Ok(self.unit.clone())
@@ -278,7 +327,7 @@ fn is_true(tree: &Tree, value: Value) -> bool {
         Value::Null => false,
         Value::Bool(truth) => truth,
         Value::Number(number) => number != 0.0,
-        Value::Text(piece) => !tree.text(piece).is_empty(),
+        Value::Text(piece) | Value::Long(piece) => !tree.text(piece).is_empty(),
         Value::List(piece) => tree.items(piece).iter().any(|item| is_true(tree, *item)),
         Value::Object(piece) => !tree.fields(piece).is_empty(),
     }
@@ -287,7 +336,7 @@ fn is_true(tree: &Tree, value: Value) -> bool {
 fn key_text(tree: &Tree, value: Option<Value>) -> Result<Option<Box<str>>, Refusal> {
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Text(piece)) => {
+        Some(Value::Text(piece) | Value::Long(piece)) => {
             let text = tree.text(piece);
             if text.len() > KEY_CHARACTERS && text.chars().nth(KEY_CHARACTERS).is_some() {
                 let text = format!("the key is longer than {KEY_CHARACTERS} characters");
@@ -340,6 +389,7 @@ pub(crate) fn kind(tree: &Tree, value: Value) -> String {
         Value::Null => "null".to_owned(),
         Value::Bool(truth) => format!("the truth value {truth}"),
         Value::Number(_) => "a number".to_owned(),
+        Value::Long(piece) => format!("the number {}", excerpt(tree.text(piece), 40)),
         Value::Text(piece) => format!("the text \"{}\"", excerpt(tree.text(piece), 40)),
         Value::List(_) => "a list".to_owned(),
         Value::Object(piece) => object_kind(tree, piece),

@@ -94,7 +94,7 @@ fn push_dimension(text: &mut String, tree: &Tree, name: &str, value: Value) -> R
         Value::Null => {}
         Value::Bool(truth) => text.push_str(if truth { "true" } else { "false" }),
         Value::Number(number) => text.push_str(&number_text(number)),
-        Value::Text(piece) => {
+        Value::Text(piece) | Value::Long(piece) => {
             let own = tree.text(piece);
             if own.len() > DIMENSION_CHARACTERS && own.chars().nth(DIMENSION_CHARACTERS).is_some() {
                 let reason = format!(

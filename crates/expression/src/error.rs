@@ -56,7 +56,7 @@ pub(crate) fn from_engine(
     error: &jlens_core::Error,
     limits: &crate::budget::Limits,
 ) -> EvaluationError {
-    let text = error.message();
+    let text = error.message().replace(crate::page::MARK, "");
     let (code, message) = match error.code() {
         "D1011" => (
             "expression.stack",

@@ -1,5 +1,6 @@
 //! Evaluates the tasks of a run: bytes of a page in, rows out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +12,8 @@ use jlens_core::{Bindings, Document};
 use crate::budget::Limits;
 use crate::compiled::{Compiled, Parsed};
 use crate::error::from_engine;
-use crate::page::{joined, parse_error, prepare};
+use crate::operands::Long;
+use crate::page::{MARK, joined, parse_error, prepare, with_numbers};
 use crate::tree::Tree;
 use crate::{Checked, EvaluationError, Task, TaskResult};
 
@@ -100,14 +102,9 @@ impl Evaluator {
             Ok(text) => text,
             Err(error) => return all_failed(&tasks, &error),
         };
-        evaluate_all(
-            tasks,
-            &text,
-            &reads[usize::from(!page.first)],
-            page,
-            &limits,
-            tree,
-        )
+        let is_long = matches!(text, Cow::Owned(_));
+        let parsed = Parsed::of(&text, &reads[usize::from(!page.first)], is_long);
+        evaluate_all(tasks, &parsed, page, &limits, tree)
     }
 
     /// Whether any task needs the whole run at once.
@@ -129,6 +126,7 @@ impl Evaluator {
             Ok(text) => text,
             Err(error) => return all_failed(&tasks, &error),
         };
+        let is_long = text.contains(MARK);
         let read = tasks
             .iter()
             .filter_map(|task| task.reads())
@@ -143,13 +141,14 @@ impl Evaluator {
             fetched_at,
             parent: None,
         };
-        evaluate_all(tasks, &text, &read, &whole, &limits, tree)
+        let parsed = Parsed::of(&text, &read, is_long);
+        evaluate_all(tasks, &parsed, &whole, &limits, tree)
     }
 }
 
 /// Returns what the engine returns, as JSON: for people who try an expression.
 ///
-/// Numbers that a double cannot hold are text, as they are for a metric.
+/// Whole numbers keep their digits where they are passed on, as they do for a metric; beyond 64 bits they are text.
 pub fn evaluate_json(
     checked: &Checked,
     bytes: &[u8],
@@ -166,6 +165,17 @@ pub(crate) fn evaluate_json_within(
     limits: &Limits,
 ) -> Result<Option<serde_json::Value>, EvaluationError> {
     let text = prepare(bytes)?;
+    let options = limits.options(fetched_at.as_millisecond());
+    if matches!(text, Cow::Owned(_)) {
+        let long = Long::of(&checked.expression, &Bindings::new());
+        let document = Document::parse(&text).map_err(|error| parse_error(&error, &text))?;
+        let found = guarded(|| {
+            long.expression
+                .evaluate_document(&document, &long.bindings, &options)
+                .map_err(|error| from_engine(&error, limits))
+        })?;
+        return Ok(found.map(with_numbers));
+    }
     let read = checked
         .expression
         .reads()
@@ -173,7 +183,6 @@ pub(crate) fn evaluate_json_within(
         .cloned()
         .unwrap_or_else(nothing);
     let document = Document::parse_cut(&text, &read).map_err(|error| parse_error(&error, &text))?;
-    let options = limits.options(fetched_at.as_millisecond());
     guarded(|| {
         checked
             .expression
@@ -184,16 +193,14 @@ pub(crate) fn evaluate_json_within(
 
 fn evaluate_all(
     tasks: Vec<&mut Compiled>,
-    text: &str,
-    read: &Read,
+    parsed: &Parsed<'_>,
     page: &Page<'_>,
     limits: &Limits,
     tree: &mut Tree,
 ) -> Vec<TaskResult> {
-    let parsed = Parsed::of(text, read);
     tasks
         .into_iter()
-        .map(|task| task.evaluate(&parsed, page, limits, tree))
+        .map(|task| task.evaluate(parsed, page, limits, tree))
         .collect()
 }
 

@@ -22,6 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::budget::{FRAME_BYTES, Limits};
 use crate::evaluate::{Page, RunContext};
+use crate::fields::FieldsSeen;
 use crate::{DeletedRow, EvaluationError, RejectedRow, Task, TaskResult};
 
 /// Bytes before the message: its length as a little-endian u32.
@@ -285,6 +286,7 @@ pub(crate) struct ResultFrame {
     rejected_by: BTreeMap<String, u64>,
     rejected: Vec<RejectedRow>,
     records_missing: Option<String>,
+    fields: Option<FieldsSeen>,
     error: Option<EvaluationError>,
 }
 
@@ -363,6 +365,7 @@ impl ResultFrame {
             rejected_by: result.rejected_by,
             rejected: result.rejected,
             records_missing: result.records_missing,
+            fields: result.fields,
             error: result.error,
         }
     }
@@ -397,6 +400,7 @@ impl ResultFrame {
             rejected_by: self.rejected_by,
             rejected: self.rejected,
             records_missing: self.records_missing,
+            fields: self.fields,
             error: self.error,
         }
     }

@@ -8,7 +8,37 @@ use memchr::{memchr, memchr2};
 use crate::budget::{PAGE_VALUES, RUN_BYTES};
 use crate::{EvaluationError, Page};
 
-/// Returns the page as text, with numbers a double would change put in quotes.
+/// What stands before a number that was put in quotes: a character that is none, so no text of an API begins with it.
+pub(crate) const MARK: char = '\u{fdd0}';
+
+/// The digits of a number that was put in quotes; nothing for any other text.
+pub(crate) fn long_number(text: &str) -> Option<&str> {
+    text.strip_prefix(MARK)
+        .filter(|digits| needs_quotes(digits))
+}
+
+/// Returns a value with numbers for those that were put in quotes; beyond 64 bits their digits stay text.
+pub(crate) fn with_numbers(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => match long_number(&text) {
+            None => Value::String(text),
+            Some(digits) => digits
+                .parse::<i64>()
+                .map(Value::from)
+                .or_else(|_| digits.parse::<u64>().map(Value::from))
+                .unwrap_or_else(|_| digits.into()),
+        },
+        Value::Array(items) => items.into_iter().map(with_numbers).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, with_numbers(value)))
+            .collect(),
+        other => other,
+    }
+}
+
+/// Returns the page as text, with numbers a double would change put in quotes, behind a mark.
 ///
 /// Those are integers beyond ±2^53, and numbers of more than 17 significant digits that come
 /// back different from a double. Everything else is left as it is, and a page without such
@@ -238,6 +268,7 @@ fn quote_long_numbers(text: &str) -> Cow<'_, str> {
             if needs_quotes(&part[at..end]) {
                 out.push_str(&text[copied..offset + at]);
                 out.push('"');
+                out.push(MARK);
                 out.push_str(&part[at..end]);
                 out.push('"');
                 copied = offset + end;
@@ -339,7 +370,8 @@ mod tests {
     use super::*;
 
     fn prepared(text: &str) -> String {
-        prepare(text.as_bytes()).unwrap().into_owned()
+        let text = prepare(text.as_bytes()).unwrap().into_owned();
+        text.replace(MARK, "")
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl NumberReader {
         self.scaled(decimal)
     }
 
+    /// Reads a number of JSON by its digits.
+    pub(crate) fn long(&self, digits: &str) -> Result<Decimal, NotANumber> {
+        self.scaled(parse(digits)?)
+    }
+
     pub(crate) fn text(&self, text: &str) -> Result<Decimal, NotANumber> {
         let text = text.trim();
         if matches!(text, "NaN" | "Infinity" | "-Infinity" | "inf" | "-inf") {

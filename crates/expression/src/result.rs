@@ -6,8 +6,8 @@ use rollup::{Row, RowValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::EvaluationError;
 use crate::mask::mask;
+use crate::{EvaluationError, FieldsSeen};
 
 /// The rows of one task on one page, or of the whole run for `scope: run`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub struct TaskResult {
     pub rejected: Vec<RejectedRow>,
     /// Why the place of the records is not in the first page, where nothing says that this is fine.
     pub records_missing: Option<String>,
+    /// What the records of the run have shown so far of the fields that the expression names, where this page brought
+    /// news.
+    pub fields: Option<FieldsSeen>,
     /// Why there is nothing at all.
     pub error: Option<EvaluationError>,
 }

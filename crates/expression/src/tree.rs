@@ -6,6 +6,8 @@
 use jlens_core::output::Builder;
 
 use crate::budget::OUTPUT_DEPTH;
+use crate::mask::is_private;
+use crate::page::long_number;
 
 /// A piece of one of the buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(crate) enum Value {
     Null,
     Bool(bool),
     Number(f64),
+    /// The digits of a number that a double would change.
+    Long(Piece),
     Text(Piece),
     List(Piece),
     Object(Piece),
@@ -153,6 +157,7 @@ impl Tree {
                     out.truncate(out.len() - 2);
                 }
             }
+            Value::Long(piece) => out.push_str(self.text(piece)),
             Value::Text(piece) => {
                 out.push_str(&serde_json::Value::from(mask(self.text(piece))).to_string());
             }
@@ -180,7 +185,11 @@ impl Tree {
                     }
                     out.push_str(&serde_json::Value::from(self.name(*field)).to_string());
                     out.push(':');
-                    self.write_json(*item, out, mask);
+                    if *item != Value::Null && is_private(self.name(*field)) {
+                        out.push_str("\"***\"");
+                    } else {
+                        self.write_json(*item, out, mask);
+                    }
                 }
                 out.push('}');
             }
@@ -208,6 +217,10 @@ impl Builder for Tree {
 
     fn string(&mut self, value: &str) -> Value {
         let start = self.text.len();
+        if let Some(digits) = long_number(value) {
+            self.text.push_str(digits);
+            return Value::Long(Piece::of(start, digits.len()));
+        }
         self.text.push_str(value);
         Value::Text(Piece::of(start, value.len()))
     }

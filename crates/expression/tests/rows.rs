@@ -498,3 +498,82 @@ fn keys_are_texts_of_one_value() {
     assert_eq!(keyed(r#"{"k":[1]}"#), "key.not_text");
     assert_eq!(fetched_at().to_string(), "2026-11-23T12:00:00Z");
 }
+
+#[test]
+fn a_long_number_is_exact_where_it_is_passed_on_and_a_double_where_it_is_worked_with() {
+    let page = r#"{"items":[{"id":9007199254740993,"v":9007199254740994,"n":1,"big":18446744073709551617},{"id":5,"v":4,"n":2,"big":3}]}"#;
+    for (expression, expected) in [
+        (
+            r#"items[id > 100].{ "value": 1, "key": id }[]"#,
+            vec!["- 1 #9007199254740993"],
+        ),
+        (
+            r#"items.{ "value": v / 2, "key": "no " & id }[]"#,
+            vec!["- 4503599627370497 #no 9007199254740993", "- 2 #no 5"],
+        ),
+        (
+            r#"items.{ "value": id, "dimensions": { "big": big, "text": $string(id) } }[]"#,
+            vec![
+                "- 9007199254740993 big=18446744073709551617 text=9007199254740993",
+                "- 5 big=3 text=5",
+            ],
+        ),
+        (r#"{ "value": $sum(items.v) }"#, vec!["- 9007199254740998"]),
+        (
+            r#"items[id = 9007199254740993 or n in [2, 3]]^(>v).{ "value": n }[]"#,
+            vec!["- 1", "- 2"],
+        ),
+        (
+            r#"items.($x := id; { "value": $x + 0, "key": $x })[]"#,
+            vec!["- 9007199254740992 #9007199254740993", "- 5 #5"],
+        ),
+        (
+            r#"$map(items, function($i) { { "value": $max([$i.id, 7]), "key": $i.id } })"#,
+            vec!["- 9007199254740992 #9007199254740993", "- 7 #5"],
+        ),
+        (
+            r#"items ~> $map(function($i) { { "value": -$i.n } })"#,
+            vec!["- -1", "- -2"],
+        ),
+        (
+            r#"{ "value": $count(items.id), "key": $join(items.($string(id)), "+") }"#,
+            vec!["- 2 #9007199254740993+5"],
+        ),
+    ] {
+        let reading = Reading {
+            dimensions: Vec::new(),
+            ..Reading::default()
+        };
+        assert_eq!(rows(expression, reading, page), expected, "{expression}");
+    }
+}
+
+#[test]
+fn a_long_number_among_other_fields_changes_nothing_for_them() {
+    let page = r#"{"items":[{"a":1,"b":"x","c":[1,2],"d":{"e":0.1}},{"a":2.5,"c":[],"d":null}],"id":9007199254740993}"#;
+    let short = page.replace("9007199254740993", "1");
+    for expression in [
+        r#"items[a > 1 or b = "x"].{ "value": a * 2 + $sum(c), "key": b & "-" & d.e }[]"#,
+        r#"items^(<a).{ "value": a, "dimensions": { "b": b, "n": $count(c) } }[]"#,
+        r#"items.{ "value": $exists(b) ? 1 : -a, "key": $string(c) }[]"#,
+        r#"{ "value": $reduce(items.a, function($x, $y) { $x + $y }) }"#,
+        r#"{ "value": items.a ~> $sum }"#,
+        r#"items.(a).{ "value": $ + 1 }[]"#,
+        r#"items.c.{ "value": $ }[]"#,
+        r#"items.{ "value": $number(a), "key": $uppercase(b) }[]"#,
+        r#"items[1].{ "value": a % 2, "key": $type(d) }"#,
+        r#"items.{ "value": a in [1, 2] ? 1 : 0 }[]"#,
+    ] {
+        let here = |body: &str| {
+            let result = read(expression, Reading::default(), body);
+            let rejected: Vec<String> = result.rejected.into_iter().map(|row| row.code).collect();
+            let error = result.error.map(|error| error.code);
+            (
+                result.rows.iter().map(row_text).collect::<Vec<_>>(),
+                rejected,
+                error,
+            )
+        };
+        assert_eq!(here(page), here(&short), "{expression}");
+    }
+}

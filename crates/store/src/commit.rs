@@ -171,6 +171,17 @@ impl Commit {
         Ok(cells)
     }
 
+    /// Reads the details of the metric's newest outcomes that were applied in runs before this one, newest first.
+    pub async fn earlier_details(&mut self, metric: &str, most: u32) -> Result<Vec<String>> {
+        let sql = "SELECT o.details FROM outcomes o JOIN runs r ON r.id = o.run WHERE o.metric = $1 \
+                   AND r.workspace = $2 AND o.run <> $3 AND o.outcome = 'applied' AND o.details IS NOT NULL \
+                   ORDER BY o.at DESC, o.run DESC LIMIT $4";
+        let (ws, run) = (&self.run.workspace, &self.run.id);
+        let values = values![metric, ws, run, i64::from(most)];
+        let rows = self.tx.rows("read earlier outcomes", sql, values).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
     /// Replaces what is stored in `intervals` by `cells`: equal cells stay untouched, missing ones are
     /// deleted. Cells outside of the intervals are refused.
     pub async fn replace(

@@ -9,7 +9,7 @@ use super::looks::Evidence;
 use super::{Field, Kind, Length, Profile};
 use crate::EvaluationError;
 use crate::generate::field_path;
-use crate::page::{parse_error, prepare};
+use crate::page::{parse_error, prepare, with_numbers};
 
 /// Places remembered of one request; a form with more fields is not clicked through.
 const PLACES: usize = 1_500;
@@ -62,6 +62,7 @@ impl Survey {
         let text = prepare(bytes)?;
         let value: Value =
             serde_json::from_str(&text).map_err(|error| parse_error(&error, &text))?;
+        let value = with_numbers(value);
         let mut walk = Walk {
             places: self.places,
             cut: self.cut,

@@ -54,6 +54,9 @@ pub(crate) struct SeriesView<'a> {
     /// The value of the whole range, joined from records and not from points.
     #[schema(value_type = Option<f64>)]
     total: Option<Decimal>,
+    /// There is a total, and it is larger than any double: `total` is null.
+    #[serde(skip_serializing_if = "is_false")]
+    too_large: bool,
     /// With `top`: this is not one member but all others together, so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     rest: Option<u32>,
@@ -72,6 +75,9 @@ pub(crate) struct PointView {
     count: u64,
     /// Whether a run that did not see everything brought a part of it.
     partial: bool,
+    /// There is a value, and it is larger than any double: `value` is null.
+    #[serde(skip_serializing_if = "is_false")]
+    too_large: bool,
 }
 
 /// A metric's value over a whole range.
@@ -85,6 +91,9 @@ pub(crate) struct ValueAnswer<'a> {
     /// The value; null when there is none, or when there are several units.
     #[schema(value_type = Option<f64>)]
     value: Option<Decimal>,
+    /// There is a value, and it is larger than any double: `value` is null.
+    #[serde(skip_serializing_if = "is_false")]
+    too_large: bool,
     /// Its unit.
     unit: Option<&'a str>,
     /// How many rows it was made from.
@@ -206,7 +215,8 @@ impl<'a> SeriesAnswer<'a> {
                         .iter()
                         .map(|point| view(point, zone))
                         .collect(),
-                    total: series.total,
+                    total: finite(series.total),
+                    too_large: is_too_large(series.total),
                     rest: series.rest,
                 })
                 .collect(),
@@ -233,7 +243,8 @@ impl<'a> ValueAnswer<'a> {
         Self {
             metric: described.metric.name.as_str(),
             title: described.metric.title.as_deref(),
-            value: only.and_then(|series| series.total),
+            value: finite(only.and_then(|series| series.total)),
+            too_large: is_too_large(only.and_then(|series| series.total)),
             unit: only.and_then(|series| series.unit.as_deref()),
             count: answer
                 .series
@@ -258,7 +269,7 @@ impl<'a> ValueAnswer<'a> {
                 .filter(|_| several)
                 .map(|series| UnitValue {
                     unit: series.unit.as_deref(),
-                    value: series.total,
+                    value: finite(series.total),
                 })
                 .collect(),
             comparison: comparison(answer, compared),
@@ -291,11 +302,11 @@ fn comparison(answer: &Answer, compared: Option<Compare>) -> Option<ComparisonVi
                         point: view(point, zone),
                     })
                     .collect(),
-                current: series.current,
-                base: series.base,
-                change: series.change,
-                percent: series.percent,
-                ratio: series.ratio,
+                current: finite(series.current),
+                base: finite(series.base),
+                change: finite(series.change),
+                percent: finite(series.percent),
+                ratio: finite(series.ratio),
                 direction: match series.direction {
                     Direction::Better => "better",
                     Direction::Worse => "worse",
@@ -311,12 +322,43 @@ fn comparison(answer: &Answer, compared: Option<Compare>) -> Option<ComparisonVi
 fn view(point: &AnswerPoint, zone: &TimeZone) -> PointView {
     PointView {
         start: time::in_zone(point.start, zone),
-        value: point.value,
+        value: finite(point.value),
+        too_large: is_too_large(point.value),
         count: point.count,
         partial: point.partial,
     }
 }
 
+/// Sums are exact, and may be larger than what readers of JSON can hold: those would take it for infinity.
+fn is_too_large(value: Option<Decimal>) -> bool {
+    value.is_some_and(|value| !value.to_f64().is_finite())
+}
+
+fn finite(value: Option<Decimal>) -> Option<Decimal> {
+    value.filter(|_| !is_too_large(value))
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 fn zone_name(zone: &TimeZone) -> String {
     zone.iana_name().unwrap_or("UTC").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_no_double_holds_is_null_and_marked() {
+        let large = Decimal::parse("1e308").ok();
+        let sum = large.map(|one| one.plus(one));
+        assert_eq!((finite(large), is_too_large(large)), (large, false));
+        assert_eq!((finite(sum), is_too_large(sum)), (None, true));
+    }
 }
