@@ -235,7 +235,7 @@ impl Compiled {
             return Ok(value);
         }
         let evaluated = self.evaluated(parsed);
-        self.write(evaluated, parsed.document()?, options, limits, tree)
+        Self::write(evaluated, parsed.document()?, options, limits, tree)
     }
 
     /// What is evaluated on a page.
@@ -250,7 +250,6 @@ impl Compiled {
     }
 
     fn write(
-        &self,
         (expression, bindings): (&Expression, &Bindings),
         document: &Document,
         options: &jlens_core::Options,
@@ -309,7 +308,8 @@ impl Compiled {
                 sample,
             });
             expression = split.without(own.source(), &failed)?;
-            if let Ok(value) = self.write((&expression, bindings), document, &options, limits, tree)
+            if let Ok(value) =
+                Self::write((&expression, bindings), document, &options, limits, tree)
             {
                 result.rejected.sort_by_key(|row| row.index);
                 return Some(value.unwrap_or(Value::Null));

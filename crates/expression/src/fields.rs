@@ -216,9 +216,12 @@ impl Labels {
     }
 }
 
+/// Keys and values of a row, and the condition it stands under.
+type RowParts<'n> = (&'n [(Node, Node)], Option<&'n Node>);
+
 /// The parts of a row, and the condition of `(condition ? { … } : { … })`, which is how records followed by their keys are
 /// written.
-fn row_of(step: &Node) -> Option<(&[(Node, Node)], Option<&Node>)> {
+fn row_of(step: &Node) -> Option<RowParts<'_>> {
     match &step.kind {
         NodeKind::Object { pairs } => Some((pairs, None)),
         NodeKind::Block { exprs, .. } => match exprs.as_slice() {
