@@ -175,8 +175,7 @@ async fn fields(
     let earlier = commit.earlier_details(&subject.name, RUNS_ASKED).await?;
     let before = earlier
         .iter()
-        .filter_map(|text| serde_json::from_str::<Known>(text).ok())
-        .map(|known| known.fields)
+        .map(|text| known_fields(text))
         .find(|fields| !fields.is_empty())
         .unwrap_or_default();
     Ok(match renamed::judge(seen, &before) {
@@ -200,10 +199,12 @@ struct Fields {
 }
 
 /// What the details of an earlier run tell of fields.
-#[derive(serde::Deserialize)]
-struct Known {
-    #[serde(default)]
-    fields: Vec<String>,
+fn known_fields(details: &str) -> Vec<String> {
+    let details: serde_json::Value = serde_json::from_str(details).unwrap_or_default();
+    let fields = details["fields"].as_array().into_iter().flatten();
+    fields
+        .filter_map(|field| field.as_str().map(str::to_owned))
+        .collect()
 }
 
 fn samples(extracted: &Extracted) -> Vec<RejectedSample> {
