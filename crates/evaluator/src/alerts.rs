@@ -85,7 +85,7 @@ impl Alerts {
                 return Ok(());
             }
             let found = due.len();
-            let judged = self.judge(due, instant(now)).await?;
+            let judged = Box::pin(self.judge(due, instant(now))).await?;
             let told = judged.iter().any(|one| !one.deliveries.is_empty());
             let late = self.store.save_judged(&judged).await?;
             if told {

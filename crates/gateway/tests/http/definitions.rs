@@ -587,9 +587,9 @@ async fn goals_alerts_boards_and_scorecards_are_definitions_like_others() {
         edited["title"] = json!("Another");
         let put = house.request(Method::PUT, &path).json(&edited);
         let (status, edited) = read(put.header("If-Match", one["etag"].as_str().unwrap())).await;
-        assert_eq!(
-            (status.as_u16(), &edited["etag"]),
-            (200, &json!("\"2\"")),
+        assert_eq!(status, 200, "{edited}");
+        assert!(
+            edited["etag"].as_str().unwrap().starts_with("\"2-"),
             "{edited}"
         );
     }

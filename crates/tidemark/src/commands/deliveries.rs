@@ -58,7 +58,7 @@ pub(crate) async fn board(arguments: &ShowOne) -> Done {
     let path = format!("/boards/{}/data", segment(&arguments.name)?);
     let answer = client.get(&path, &[]).await?;
     if client.output == Output::Json {
-        println!("{}", output::json(&answer));
+        say!("{}", output::json(&answer));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = list(&answer, "blocks").iter().map(block).collect();
