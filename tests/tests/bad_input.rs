@@ -209,7 +209,7 @@ fn definitions() -> Vec<(
         ("nested without end", "[".repeat(100_000), "request.too_deep", "", "128"),
         ("no kind", json!({ "name": "a" }).to_string(), "definition.kind", "", "connection, dataset, metric"),
         ("a made-up kind", connection_with("kind", json!("banana")), "definition.kind", "kind", "banana"),
-        ("a kind to come", connection_with("kind", json!("goal")), "definition.not_yet", "kind", "not supported yet"),
+        ("another kind's fields", connection_with("kind", json!("goal")), "definition.unknown_field", "base_url", "known here"),
         ("no name", connection_with("name", json!("")), "definition.name_invalid", "name", "a name is needed"),
         ("NUL in a name", connection_with("name", json!("a\0b")), "definition.name_invalid", "name", "\\u{0}"),
         ("a name that reads backwards", connection_with("name", json!("abc\u{202e}gnp")), "definition.name_invalid", "name", "\\u{202e}"),

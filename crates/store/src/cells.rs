@@ -129,7 +129,8 @@ pub(crate) async fn add_series<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) -> Result<u64> {
     let step = "add series";
-    let mut fresh = unknown(known, names);
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut fresh = unknown(known, names.iter().copied());
     if fresh.is_empty() {
         return Ok(0);
     }
@@ -143,7 +144,8 @@ pub(crate) async fn add_series<'a>(
                 known.ids.remove(&key);
             }
         }
-        fresh.retain(|_, name| !known.ids.contains_key(*name));
+        // One that made room may be among those that come.
+        fresh = unknown(known, names);
     }
     let room = limit.saturating_sub(known.ids.len());
     let overflow = fresh.len().saturating_sub(room);
