@@ -120,7 +120,8 @@ impl<O: Outlet> Run<'_, O> {
                     RunOutcome::Complete
                 };
                 for note in &verdict.notes {
-                    tracing::warn!(run = manifest.run, note);
+                    // It is kept with the run, where people read it.
+                    tracing::info!(run = manifest.run, note);
                 }
                 manifest.gaps = verdict.has_gaps;
                 manifest.overlap = i64::try_from(verdict.overlap).unwrap_or(i64::MAX);
