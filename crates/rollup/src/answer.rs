@@ -13,6 +13,7 @@ use crate::accumulator::State;
 use crate::compare::{self, Comparison};
 use crate::coverage::Coverage;
 use crate::decimal::Decimal;
+use crate::encoding::DecodeError;
 use crate::query::{Query, QueryError};
 use crate::row::Dimensions;
 use crate::series::{Rules, SeriesKey};
@@ -28,6 +29,36 @@ pub struct SeriesInput {
     /// Levels: the instants of all syncs in unix milliseconds, those without rows too. Instants of cells
     /// are added by themselves.
     pub syncs: Vec<i64>,
+}
+
+impl SeriesInput {
+    /// Adds a series as it is kept: its canonical key, and start, encoded state and mark of each cell.
+    ///
+    /// Fails, and adds nothing, where the key or a state is not one that any program wrote.
+    pub fn add_stored(
+        &mut self,
+        key: &str,
+        cells: impl ExactSizeIterator<Item = (i64, Vec<u8>, bool)>,
+    ) -> Result<(), StoredError> {
+        let key = SeriesKey::parse(key)?;
+        let mut decoded = Vec::with_capacity(cells.len());
+        for (start, state, partial) in cells {
+            decoded.push((start, State::decode(&state)?, partial));
+        }
+        self.series.push((key, decoded));
+        Ok(())
+    }
+}
+
+/// Says that what is stored cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// The key is no canonical JSON of one.
+    #[error("series key cannot be read")]
+    Key(#[from] serde_json::Error),
+    /// A state is none.
+    #[error("state of a cell cannot be read")]
+    State(#[from] DecodeError),
 }
 
 /// The answer to a query.

@@ -43,7 +43,7 @@ pub use accumulator::State;
 pub use alert::{
     AlertEvent, AlertState, Judgement, Seen, case_of, change, judge_alert, quiet_until,
 };
-pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, StoredCell, answer};
+pub use answer::{Answer, AnswerPoint, AnswerSeries, SeriesInput, StoredCell, StoredError, answer};
 pub use calculated::Sources;
 pub use compare::{Compare, Comparison, Direction, SeriesComparison};
 pub use contribution::Contribution;

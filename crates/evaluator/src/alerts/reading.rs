@@ -3,9 +3,10 @@
 use definition::{Goal, Interval, Metric};
 use jiff::Timestamp;
 use rollup::coverage::hull;
-use rollup::{Coverage, GoalRange, Rules, SeriesInput, SeriesKey, State, Watched, goal_range};
-use store::{Kind, SeriesRows, Store, instant};
+use rollup::{GoalRange, Rules, SeriesInput, Watched, goal_range};
+use store::{Kind, SeriesRows, Store};
 
+use crate::commit::coverage_of;
 use crate::error::Error;
 
 /// A metric and what is read of it.
@@ -111,30 +112,21 @@ impl Reading {
 }
 
 fn decode(rows: SeriesRows, metric: &str) -> Result<SeriesInput, Error> {
-    let damaged = || Error::Damaged {
-        metric: metric.to_owned(),
-    };
-    let mut series = Vec::with_capacity(rows.series.len());
-    for one in rows.series {
-        let key = SeriesKey::parse(&one.key).map_err(|_| damaged())?;
-        let mut cells = Vec::with_capacity(one.points.len());
-        for point in one.points {
-            let state = State::decode(&point.state).map_err(|_| damaged())?;
-            cells.push((point.start, state, point.partial));
-        }
-        series.push((key, cells));
-    }
-    let coverage = rows.coverage.into_iter().map(|one| Coverage {
-        start: instant(one.start),
-        end: instant(one.end),
-        as_of: instant(one.as_of),
-        run: one.run,
-        revision: one.revision,
-        complete: one.complete,
-    });
-    Ok(SeriesInput {
-        series,
-        coverage: coverage.collect(),
+    let mut input = SeriesInput {
+        series: Vec::with_capacity(rows.series.len()),
+        coverage: rows.coverage.iter().map(coverage_of).collect(),
         syncs: rows.syncs,
-    })
+    };
+    for one in rows.series {
+        let cells = one.points.into_iter();
+        input
+            .add_stored(
+                &one.key,
+                cells.map(|cell| (cell.start, cell.state, cell.partial)),
+            )
+            .map_err(|_| Error::Damaged {
+                metric: metric.to_owned(),
+            })?;
+    }
+    Ok(input)
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use definition::{Interval, Metric};
-use rollup::{Rules, SeriesInput, SeriesKey, State};
+use rollup::{Rules, SeriesInput, StoredCell};
 use store::{Kind, SeriesRows};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -335,47 +335,41 @@ pub(crate) enum Found {
 
 fn decode(rows: SeriesRows, range: Interval) -> Result<Decoded, Problem> {
     /// What a point weighs besides its state's own text.
-    const POINT_BYTES: usize = size_of::<(i64, State, bool)>();
-    let unreadable = |what: &str| {
-        tracing::error!(what, "stored points cannot be read");
-        Problem::internal()
+    const POINT_BYTES: usize = size_of::<StoredCell>();
+    let mut bytes = rows.syncs.len() * size_of::<i64>();
+    let mut input = SeriesInput {
+        series: Vec::with_capacity(rows.series.len()),
+        coverage: rows.coverage.into_iter().map(covered).collect(),
+        syncs: rows.syncs,
     };
-    let mut bytes = 0;
-    let mut series = Vec::with_capacity(rows.series.len());
     for one in rows.series {
-        let key = SeriesKey::parse(&one.key).map_err(|_| unreadable("a series key"))?;
-        bytes += one.key.len() * 2 + one.points.len() * POINT_BYTES;
-        let mut points = Vec::with_capacity(one.points.len());
-        for point in one.points {
-            bytes += point.state.len();
-            let state = State::decode(&point.state).map_err(|_| unreadable("a state"))?;
-            points.push((point.start, state, point.partial));
-        }
-        series.push((key, points));
+        let states: usize = one.points.iter().map(|point| point.state.len()).sum();
+        bytes += one.key.len() * 2 + one.points.len() * POINT_BYTES + states;
+        let cells = one.points.into_iter();
+        input
+            .add_stored(&one.key, cells.map(|cell| (cell.start, cell.state, cell.partial)))
+            .map_err(|error| {
+                tracing::error!(error = %service::report::chain(&error), "stored points cannot be read");
+                Problem::internal()
+            })?;
     }
-    let coverage = rows
-        .coverage
-        .into_iter()
-        .map(|coverage| rollup::Coverage {
-            start: time::instant(coverage.start),
-            end: time::instant(coverage.end),
-            as_of: time::instant(coverage.as_of),
-            run: coverage.run,
-            revision: coverage.revision,
-            complete: coverage.complete,
-        })
-        .collect();
-    bytes += rows.syncs.len() * size_of::<i64>();
     Ok(Decoded {
         version: rows.version,
         range,
-        input: SeriesInput {
-            series,
-            coverage,
-            syncs: rows.syncs,
-        },
+        input,
         bytes,
     })
+}
+
+fn covered(stored: store::Coverage) -> rollup::Coverage {
+    rollup::Coverage {
+        start: time::instant(stored.start),
+        end: time::instant(stored.end),
+        as_of: time::instant(stored.as_of),
+        run: stored.run,
+        revision: stored.revision,
+        complete: stored.complete,
+    }
 }
 
 #[cfg(test)]
