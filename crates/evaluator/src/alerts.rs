@@ -10,17 +10,16 @@ mod goal;
 mod reading;
 mod scorecard;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use definition::Definition;
 use jiff::{SignedDuration, Timestamp};
 use service::Shutdown;
 use store::{DueWatch, Judged, Store, instant};
-use tokio::sync::Notify;
 
 use crate::error::Error;
 use crate::instruments::Instruments;
+use crate::nudge::Nudge;
 use reading::Reading;
 
 pub(crate) use dispatch::Dispatch;
@@ -36,7 +35,7 @@ pub(crate) struct Alerts {
     store: Store,
     instruments: Instruments,
     public_url: Option<String>,
-    nudge: Arc<Notify>,
+    nudge: Nudge,
     dispatch: Dispatch,
 }
 
@@ -51,30 +50,22 @@ impl Alerts {
             store,
             instruments,
             public_url,
-            nudge: Arc::default(),
+            nudge: Nudge::default(),
             dispatch,
         }
     }
 
     /// Says that a metric has changed.
     pub(crate) fn nudge(&self) {
-        self.nudge.notify_one();
+        self.nudge.give();
     }
 
     /// Judges until shutdown.
     pub(crate) async fn run(&self, shutdown: Shutdown, every: Duration, beat: impl Fn()) {
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = self.nudge.notified() => {}
-                () = tokio::time::sleep(every) => {}
-            }
-            beat();
-            if let Err(error) = self.judge_all(&shutdown).await {
-                tracing::warn!(error = %service::report::chain(&error), "alerts wait");
-                tokio::time::sleep(every).await;
-            }
-        }
+        let round = || self.judge_all(&shutdown);
+        self.nudge
+            .rounds(&shutdown, every, beat, "alerts wait", round)
+            .await;
     }
 
     async fn judge_all(&self, shutdown: &Shutdown) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod extract;
 mod instruments;
 mod judge;
 mod kept;
+mod nudge;
 mod preview;
 mod provenance;
 mod read_pages;

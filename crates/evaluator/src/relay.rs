@@ -3,14 +3,12 @@
 //! Several evaluators may announce the same row; subscribers know a version they have seen, and the
 //! broker drops repeats by their id.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
 use futures::StreamExt as _;
 use service::Shutdown;
 use store::{OutboxRow, Store, instant};
-use tokio::sync::Notify;
 use tracing::Instrument as _;
 use wire::MetricUpdate;
 
@@ -18,11 +16,14 @@ use crate::alerts::Alerts;
 use crate::commit::TRACE_PARENT;
 use crate::error::Error;
 use crate::instruments::Instruments;
+use crate::nudge::Nudge;
 
 /// Rows read at once.
 const BATCH: u32 = 256;
 /// Publishes that wait for their acknowledgement at once.
 const IN_FLIGHT: usize = 16;
+/// What is said when rows cannot be announced now.
+const WAITING: &str = "announcements wait";
 
 /// Announces outbox rows, at once when nudged and now and then by itself.
 #[derive(Clone)]
@@ -31,7 +32,7 @@ pub(crate) struct Relay {
     bus: Bus,
     instruments: Instruments,
     alerts: Alerts,
-    nudge: Arc<Notify>,
+    nudge: Nudge,
 }
 
 impl Relay {
@@ -41,33 +42,22 @@ impl Relay {
             bus,
             instruments,
             alerts,
-            nudge: Arc::default(),
+            nudge: Nudge::default(),
         }
     }
 
     /// Says that something was committed.
     pub(crate) fn nudge(&self) {
-        self.nudge.notify_one();
+        self.nudge.give();
     }
 
     /// Announces until shutdown, and once more then: what was committed last is not left behind.
     pub(crate) async fn run(&self, shutdown: Shutdown, every: Duration, beat: impl Fn()) {
-        loop {
-            let last = tokio::select! {
-                () = shutdown.requested() => true,
-                () = self.nudge.notified() => false,
-                () = tokio::time::sleep(every) => false,
-            };
-            beat();
-            if let Err(error) = self.announce_all().await {
-                tracing::warn!(error = %service::report::chain(&error), "announcements wait");
-                if !last {
-                    tokio::time::sleep(every).await;
-                }
-            }
-            if last {
-                return;
-            }
+        self.nudge
+            .rounds(&shutdown, every, beat, WAITING, || self.announce_all())
+            .await;
+        if let Err(error) = self.announce_all().await {
+            tracing::warn!(error = %service::report::chain(&error), "{WAITING}");
         }
     }
 

@@ -3,7 +3,6 @@
 //! Announcements on NATS are published here; all else goes to the fetchers' queue. Retries wait in the store, never in
 //! the queue. A message whose fate nobody tells is handed over again: at least once, always under one id.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Bus, Delivery as Handed, Outcome};
@@ -12,13 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use service::Shutdown;
 use store::{DeliveryEnd, Store, StoredDelivery, instant};
-use tokio::sync::Notify;
 use wire::delivery::Fate;
 use wire::stream::Consumer;
 use wire::{Alert, Delivered, Delivery, SealedSecret};
 
 use super::content::NATS;
 use crate::error::Error;
+use crate::nudge::Nudge;
 
 /// Messages handed over at once.
 const BATCH: u32 = 100;
@@ -45,7 +44,7 @@ const AFTER_TROUBLE: SignedDuration = SignedDuration::from_secs(5);
 pub(crate) struct Dispatch {
     store: Store,
     bus: Bus,
-    nudge: Arc<Notify>,
+    nudge: Nudge,
 }
 
 impl Dispatch {
@@ -53,29 +52,21 @@ impl Dispatch {
         Self {
             store,
             bus,
-            nudge: Arc::default(),
+            nudge: Nudge::default(),
         }
     }
 
     /// Says that a message was ordered.
     pub(crate) fn nudge(&self) {
-        self.nudge.notify_one();
+        self.nudge.give();
     }
 
     /// Hands over until shutdown.
     pub(crate) async fn run(&self, shutdown: Shutdown, every: Duration, beat: impl Fn()) {
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = self.nudge.notified() => {}
-                () = tokio::time::sleep(every) => {}
-            }
-            beat();
-            if let Err(error) = self.hand_all_over(&shutdown).await {
-                tracing::warn!(error = %service::report::chain(&error), "messages wait");
-                tokio::time::sleep(every).await;
-            }
-        }
+        let round = || self.hand_all_over(&shutdown);
+        self.nudge
+            .rounds(&shutdown, every, beat, "messages wait", round)
+            .await;
     }
 
     /// Keeps what became of messages, until shutdown.
