@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::auth::Caller;
 use crate::definitions::{name_of, stored};
 use crate::goals;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, escaped};
 use crate::problem::{Problem, ProblemDocument, shown};
 use crate::router::Gateway;
 use crate::series::Shape;
@@ -291,7 +291,7 @@ impl Asked<'_> {
         }
         for (name, texts) in self.where_ {
             for one in texts {
-                text.append_pair(&format!("where.{name}"), one);
+                text.append_pair(&format!("where.{name}"), &escaped(one));
             }
         }
         if shape == Shape::Series {

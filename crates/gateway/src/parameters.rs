@@ -177,9 +177,21 @@ fn split(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Writes a part so that [`Parameters`] reads it back as one, whatever commas it holds.
+pub(crate) fn escaped(part: &str) -> String {
+    part.replace('\\', r"\\").replace(',', r"\,")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_escaped_part_is_read_back_whole() {
+        for part in ["Washington, DC", r"a\b", r"a\,b", r"ends with \", r"\\,"] {
+            assert_eq!(split(&format!("{},next", escaped(part))), [part, "next"]);
+        }
+    }
 
     #[test]
     fn an_unknown_parameter_is_refused_and_the_known_ones_are_named() {
