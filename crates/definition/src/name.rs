@@ -57,6 +57,14 @@ impl Name {
         Ok(Self(text.into()))
     }
 
+    /// Reads a name; the error says what is wrong and, where there is one, which name is near.
+    pub fn parse_advised(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| match Self::suggest(text) {
+            Some(better) => format!("{error}; `{better}` would do"),
+            None => error.to_string(),
+        })
+    }
+
     /// Returns the nearest valid name to `text`, to propose as a cure.
     pub fn suggest(text: &str) -> Option<Self> {
         let mut out = String::new();

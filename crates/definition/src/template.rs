@@ -246,35 +246,39 @@ pub fn render_path(text: &str, scope: &Scope) -> Result<String, TemplateError> {
 /// A text that is one placeholder and nothing else keeps a whole number a number, and true and false:
 /// `"{{ window.start | unix }}"` becomes `1767225600`.
 pub fn render_value(value: &Value, scope: &Scope) -> Result<Value, TemplateError> {
+    with_texts(value, &|text| {
+        let Some(expression) = lone_expression(text) else {
+            return Ok(Value::String(render(text, scope)?));
+        };
+        let environment = environment(&scope.zone);
+        let found = environment
+            .compile_expression(expression)
+            .and_then(|compiled| compiled.eval(scope.context()))
+            .map_err(|error| explain(&error))?;
+        Ok(match (found.kind(), found.as_i64()) {
+            (ValueKind::Number, Some(number)) => Value::from(number),
+            (ValueKind::Bool, _) => Value::Bool(found.is_true()),
+            _ => Value::String(render(text, scope)?),
+        })
+    })
+}
+
+/// Returns a JSON value with each of its texts replaced.
+fn with_texts(
+    value: &Value,
+    replace: &impl Fn(&str) -> Result<Value, TemplateError>,
+) -> Result<Value, TemplateError> {
     Ok(match value {
-        Value::String(text) => match lone_expression(text) {
-            Some(expression) => {
-                let environment = environment(&scope.zone);
-                let compiled = environment
-                    .compile_expression(expression)
-                    .map_err(|error| explain(&error))?;
-                let found = compiled
-                    .eval(scope.context())
-                    .map_err(|error| explain(&error))?;
-                match (found.kind(), found.as_i64()) {
-                    (ValueKind::Number, Some(number)) => Value::from(number),
-                    (ValueKind::Bool, _) => Value::Bool(found.is_true()),
-                    _ => Value::String(render(text, scope)?),
-                }
-            }
-            None => Value::String(render(text, scope)?),
-        },
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| render_value(item, scope))
-                .collect::<Result<_, _>>()?,
-        ),
+        Value::String(text) => replace(text)?,
+        Value::Array(items) => {
+            let replaced = items.iter().map(|item| with_texts(item, replace));
+            Value::Array(replaced.collect::<Result<_, _>>()?)
+        }
         Value::Object(fields) => {
-            let rendered = fields
+            let replaced = fields
                 .iter()
-                .map(|(key, value)| Ok((key.clone(), render_value(value, scope)?)));
-            Value::Object(rendered.collect::<Result<_, TemplateError>>()?)
+                .map(|(key, field)| Ok((key.clone(), with_texts(field, replace)?)));
+            Value::Object(replaced.collect::<Result<_, TemplateError>>()?)
         }
         other => other.clone(),
     })

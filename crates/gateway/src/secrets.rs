@@ -85,22 +85,15 @@ pub(crate) struct SecretKept {
 }
 
 /// A name that a secret may be given.
-fn new_name(name: &str) -> Result<String, Problem> {
-    let error = match Name::parse(name) {
-        Ok(name) => return Ok(name.as_str().to_owned()),
-        Err(error) => error,
-    };
-    let better = Name::suggest(name).map(|better| format!("; `{}` would do", better.as_str()));
-    Err(Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "secret.name_invalid",
-        "no secret can be called so",
-    )
-    .detail(format!(
-        "`{}`: {error}{}",
-        shown(name),
-        better.unwrap_or_default()
-    )))
+fn new_name(name: &str) -> Result<Name, Problem> {
+    Name::parse_advised(name).map_err(|error| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "secret.name_invalid",
+            "no secret can be called so",
+        )
+        .detail(format!("`{}`: {error}", shown(name)))
+    })
 }
 
 /// Lists secrets by name, without values.
@@ -131,7 +124,7 @@ pub(crate) async fn put(
     content: Content,
 ) -> Result<Json<SecretKept>, Problem> {
     parameters.finish()?;
-    let name = new_name(&name)?;
+    let name = new_name(&name)?.as_str().to_owned();
     let draft = draft(&content)?;
     let users = users(&gateway, &caller.workspace, &name).await?;
     let origins = if let Some(origins) = draft.origins {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     MAX_RENDERED, MAX_TEMPLATE, TemplateError, environment, explain, is_template, lone_expression,
-    names_of,
+    names_of, with_texts,
 };
 use crate::problem::{nearest, quoted};
 
@@ -116,32 +116,17 @@ pub fn render_message(
 }
 
 fn value(read: &Value, scope: &Value) -> Result<Value, TemplateError> {
-    Ok(match read {
-        Value::String(text) => match lone_expression(text) {
-            // A placeholder alone keeps numbers and nothing as they are.
-            Some(expression) => {
-                let environment = environment(&TimeZone::UTC);
-                let found = environment
-                    .compile_expression(expression)
-                    .and_then(|compiled| compiled.eval(read_scope(scope)))
-                    .map_err(|error| explain(&error))?;
-                serde_json::to_value(&found).unwrap_or_else(|_| Value::String(found.to_string()))
-            }
-            None => Value::String(rendered(text, scope)?),
-        },
-        Value::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| value(item, scope))
-                .collect::<Result<_, _>>()?,
-        ),
-        Value::Object(fields) => {
-            let rendered = fields
-                .iter()
-                .map(|(key, inner)| Ok((key.clone(), value(inner, scope)?)));
-            Value::Object(rendered.collect::<Result<_, TemplateError>>()?)
-        }
-        other => other.clone(),
+    with_texts(read, &|text| {
+        let Some(expression) = lone_expression(text) else {
+            return Ok(Value::String(rendered(text, scope)?));
+        };
+        // A placeholder alone keeps numbers and nothing as they are.
+        let environment = environment(&TimeZone::UTC);
+        let found = environment
+            .compile_expression(expression)
+            .and_then(|compiled| compiled.eval(read_scope(scope)))
+            .map_err(|error| explain(&error))?;
+        Ok(serde_json::to_value(&found).unwrap_or_else(|_| Value::String(found.to_string())))
     })
 }
 

@@ -14,16 +14,11 @@ const MAX_VALUE: usize = 64 * 1024;
 
 /// A name that a secret may be given; one that is only looked for may be anything.
 fn new_name(name: &str) -> Result<&str, Failure> {
-    match definition::Name::parse(name) {
+    match definition::Name::parse_advised(name) {
         Ok(_) => Ok(name),
-        Err(error) => {
-            let better = definition::Name::suggest(name)
-                .map(|better| format!("; `{}` would do", better.as_str()));
-            Err(Failure::invalid(format!(
-                "no secret can be called `{name}`: {error}{}",
-                better.unwrap_or_default()
-            )))
-        }
+        Err(error) => Err(Failure::invalid(format!(
+            "no secret can be called `{name}`: {error}"
+        ))),
     }
 }
 
