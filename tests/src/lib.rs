@@ -16,6 +16,7 @@ mod orders;
 mod process;
 mod real_server;
 mod receivers;
+pub mod revenue;
 mod shelf;
 mod standalone;
 

@@ -4,6 +4,7 @@
     reason = "a test that cannot set up its house must end there"
 )]
 
+use house_tests::revenue::{assert_first_sync, assert_one_more};
 use house_tests::{Hearing, Orders, RealServer, Standalone};
 use serde_json::json;
 
@@ -24,32 +25,12 @@ async fn pages_of_json_server_come_whole_and_a_new_order_is_heard() {
         .cli
         .apply(&definition.replace("127.0.0.1:3000", &server.address))
         .await;
-    let done = house.cli.sync("revenue").await;
-    assert_eq!(done["state"], "final", "{done}");
-    assert_eq!(
-        (&done["rows"], &done["rejected"], &done["pages"]),
-        (&json!(1_234), &json!(0), &json!(13)),
-        "{done}"
-    );
-    orders.assert_equal(&house.cli).await;
-    let update = hearing
-        .wait_for("the first update", |update| update["metric"] == "revenue")
-        .await;
-    assert_eq!(update["version"], 1, "{update}");
+    assert_first_sync(&house, &hearing, &orders).await;
 
     let mut more = orders.clone();
     let order = more.add();
     let url = format!("http://{}/orders", server.address);
     let posted = reqwest::Client::new().post(url).json(&order).send().await;
     assert!(posted.expect("an answer").status().is_success());
-    assert_eq!(house.cli.sync("revenue").await["rows"], 1_235);
-    more.assert_equal(&house.cli).await;
-    let update = hearing
-        .wait_for("the second update", |update| update["version"] == 2)
-        .await;
-    assert_eq!(
-        update["changes"].as_array().map(Vec::len),
-        Some(1),
-        "{update}"
-    );
+    assert_one_more(&house, &hearing, &more).await;
 }

@@ -4,6 +4,7 @@
     reason = "a test that cannot set up its house must end there"
 )]
 
+use house_tests::revenue::{assert_first_sync, assert_one_more};
 use house_tests::{Hearing, Orders, RealServer, Standalone};
 use serde_json::{Value, json};
 
@@ -56,32 +57,12 @@ async fn pages_of_kinto_come_whole_and_a_new_order_is_heard() {
     let refused = house.cli.sync("revenue").await;
     assert_eq!(refused["state"], "failed", "{refused}");
     house.cli.secret("kinto_password", PASSWORD).await;
-    let done = house.cli.sync("revenue").await;
-    assert_eq!(done["state"], "final", "{done}");
-    assert_eq!(
-        (&done["rows"], &done["rejected"], &done["pages"]),
-        (&json!(1_234), &json!(0), &json!(13)),
-        "{done}"
-    );
-    orders.assert_equal(&house.cli).await;
-    let update = hearing
-        .wait_for("the first update", |update| update["metric"] == "revenue")
-        .await;
-    assert_eq!(update["version"], 1, "{update}");
+    assert_first_sync(&house, &hearing, &orders).await;
 
     // Nothing has changed: no new version, whether the pages or 304s came.
     assert_eq!(house.cli.sync("revenue").await["state"], "final");
     orders.assert_equal(&house.cli).await;
     let order = orders.add();
     keep(&server, &[order]).await;
-    assert_eq!(house.cli.sync("revenue").await["rows"], 1_235);
-    orders.assert_equal(&house.cli).await;
-    let update = hearing
-        .wait_for("the second update", |update| update["version"] == 2)
-        .await;
-    assert_eq!(
-        update["changes"].as_array().map(Vec::len),
-        Some(1),
-        "{update}"
-    );
+    assert_one_more(&house, &hearing, &orders).await;
 }
