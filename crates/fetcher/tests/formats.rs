@@ -293,3 +293,32 @@ async fn a_run_that_is_not_whole_says_so_and_why() {
         shifted.notes
     );
 }
+
+#[tokio::test]
+async fn a_run_with_more_records_than_stated_says_so_and_is_whole() {
+    let document = json!({"path": "/x", "pagination": {"offset": {"param": "offset", "total": {"header": "X-Total"}}}});
+    let (longer, ..) = pages(document, |asked| {
+        let items = match parameter(asked, "offset").as_deref() {
+            Some("3") => json!([4, 5]),
+            _ => json!([1, 2, 3]),
+        };
+        answer("200 OK", &[("X-Total", "4")], items.to_string().as_bytes())
+    })
+    .await;
+    assert_eq!(
+        (
+            longer.outcome.as_str(),
+            longer.gaps,
+            longer.overlap,
+            longer.records,
+            longer.stated_total
+        ),
+        ("complete", false, 0, 5, Some(4))
+    );
+    assert_eq!(
+        longer.notes,
+        [
+            "fetched 5 records, more than the 4 that the API states; if it counts something else, leave `total` out of `pagination`"
+        ]
+    );
+}

@@ -164,6 +164,14 @@ impl Tally {
                  if it counts something else, leave `total` out of `pagination`"
             ));
         }
+        // A list that grew while it was read states more by then; what came twice is told below.
+        let most = stated.map(|total| total.max(self.grew_to.unwrap_or(0)));
+        if let Some(total) = most.filter(|total| distinct > *total) {
+            verdict.notes.push(format!(
+                "fetched {distinct} records, more than the {total} that the API states; \
+                 if it counts something else, leave `total` out of `pagination`"
+            ));
+        }
         if let (Some(total), Some(fell_to)) = (self.total, self.fell_to) {
             verdict.has_gaps = true;
             verdict.notes.push(format!(
