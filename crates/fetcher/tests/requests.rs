@@ -264,7 +264,16 @@ async fn a_record_that_the_api_does_not_know_fails_the_run_or_is_passed_over_and
         (manifest.outcome.as_str(), code(&manifest)),
         ("failed", "upstream.not_found")
     );
-    assert!(message(&manifest).starts_with("for record 3 of the parent dataset"));
+    let told = message(&manifest);
+    assert!(
+        told.starts_with("for record 3 of the parent dataset (`id`: 3), request 1: ")
+            && told.ends_with(
+                "`skip_missing: true` in `parent` passes over records that the API does not know"
+            ),
+        "{told}"
+    );
+    let error = manifest.error.as_ref().expect("an error");
+    assert_eq!(error.page, None, "the record's request is named instead");
     order.skip_missing = true;
     request.parent = Some(order);
     let manifest = sync(&engine, &memory, &request).await;

@@ -23,6 +23,9 @@ const ALL_BYTES: usize = 64 * 1024 * 1024;
 /// Notes told of all walks together.
 const MOST_NOTES: usize = 10;
 
+/// How much of a record's key is shown in an error.
+const SHOWN_KEY: usize = 80;
+
 /// How much of a record travels with its pages, for `$parent`.
 const KEPT_BYTES: usize = 4 * 1024;
 
@@ -34,6 +37,7 @@ pub(super) struct Parents {
     /// Changes when the records, or their order, do.
     fingerprint: String,
     records: Vec<Value>,
+    select: Select,
     /// How many have been begun.
     pub(super) begun: u32,
     /// There are more than may be asked for.
@@ -77,6 +81,7 @@ impl Parents {
             run: order.run.clone(),
             fingerprint: String::new(),
             records: Vec::new(),
+            select: Select::default(),
             begun: 0,
             is_cut: false,
             skips_missing: order.skip_missing,
@@ -121,6 +126,7 @@ impl Parents {
             }
         }
         parents.fingerprint = wire::page::hash(identities.as_bytes());
+        parents.select = select;
         Ok(parents)
     }
 
@@ -180,6 +186,32 @@ impl Parents {
         self.records.get(index as usize)
     }
 
+    /// Says for which record, and with which of its requests, the run failed, and what would let it go on.
+    pub(super) fn failure(&self, index: u32, request: u32, error: &PageError) -> String {
+        let known = self
+            .record(index)
+            .and_then(|record| key_of(&self.select, record));
+        let known = known.map_or_else(String::new, |key| {
+            let key: String = key.to_string().chars().take(SHOWN_KEY).collect();
+            let name = self.select.key.as_deref().unwrap_or("id");
+            format!(" (`{name}`: {key})")
+        });
+        let cure = if self.may_skip(request, error.http_status()) && !self.skips_missing {
+            "; `skip_missing: true` in `parent` passes over records that the API does not know"
+        } else {
+            ""
+        };
+        let number = index + 1;
+        format!(
+            "for record {number} of the parent dataset{known}, request {request}: {error}{cure}"
+        )
+    }
+
+    /// Whether a failed request says that the API does not know its record.
+    pub(super) fn may_skip(&self, request: u32, status: Option<u16>) -> bool {
+        request == 1 && matches!(status, Some(404 | 410))
+    }
+
     /// Whether all were begun.
     pub(super) fn are_through(&self) -> bool {
         self.begun as usize >= self.records.len()
@@ -189,6 +221,14 @@ impl Parents {
 /// What tells a record from others: its key, else its `id`, else all of it. A list that shifts while it is paged
 /// through shows a record twice.
 fn identity(select: &Select, record: &Value) -> String {
+    match key_of(select, record) {
+        Some(key) => format!("key {key}"),
+        None => format!("all {}", wire::page::hash(record.to_string().as_bytes())),
+    }
+}
+
+/// The key of a record, else its `id`.
+fn key_of(select: &Select, record: &Value) -> Option<Value> {
     let key = match &select.key {
         Some(path) => expression::select_value(path, record).ok().flatten(),
         None => record
@@ -196,10 +236,7 @@ fn identity(select: &Select, record: &Value) -> String {
             .filter(|id| id.is_string() || id.is_number())
             .cloned(),
     };
-    match key {
-        Some(key) if !key.is_null() => format!("key {key}"),
-        _ => format!("all {}", wire::page::hash(record.to_string().as_bytes())),
-    }
+    key.filter(|key| !key.is_null())
 }
 
 /// A record as it travels with its pages: whole, or without its longest fields where it is too long.

@@ -94,8 +94,7 @@ impl<O: Outlet> Run<'_, O> {
             }
             if let Some(parents) = &mut self.parents
                 && parents.skips_missing
-                && number == 1
-                && matches!(status, 404 | 410)
+                && parents.may_skip(number, Some(status))
             {
                 parents.skipped += 1;
                 branch.end = Some(RunEnd::EmptyPage);

@@ -101,14 +101,16 @@ impl<O: Outlet> Run<'_, O> {
         match (&self.failure, self.end()) {
             (Some((error, page)), _) => {
                 fail(&mut manifest, error, Some(*page), &self.plan.redactor);
-                if self.parents.is_some()
-                    && let Some(error) = &mut manifest.error
-                {
-                    let record = page.saturating_sub(1) / self.plan.max_pages + 1;
-                    error.message = format!(
-                        "for record {record} of the parent dataset: {}",
-                        error.message
+                if let (Some(parents), Some(told)) = (&self.parents, &mut manifest.error) {
+                    let stride = self.plan.max_pages.max(1);
+                    let (record, before) = (
+                        page.saturating_sub(1) / stride,
+                        page.saturating_sub(1) % stride,
                     );
+                    let message = parents.failure(record, before + 1, error);
+                    told.message = self.plan.redactor.text(&message).into_owned();
+                    // A page of thousands says nothing: the message names the record and its request.
+                    told.page = None;
                 }
             }
             (None, Some(end)) => {
