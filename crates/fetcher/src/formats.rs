@@ -5,6 +5,7 @@
 //! with its place, never an empty page.
 
 mod csv;
+mod csv_shape;
 mod file;
 mod ndjson;
 mod recognise;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use definition::{CsvHeader, Response, ResponseFormat};
 
+use super::csv_shape::{self as shape, OpenQuote};
 use super::{malformed, push_text, too_large};
 use crate::decode::{Unusable, scan};
 
@@ -14,18 +15,14 @@ pub(super) fn to_json(body: &[u8], response: &Response, cap: usize) -> Result<Ve
     if let Some(at) = memchr::memchr(0, body) {
         return Err(fail(format!("a NUL at byte {at}; is it a binary file?")));
     }
-    // Quotes inside of quotes are doubled, so a whole file has an even number of them.
-    if memchr::memchr_iter(b'"', body).count() % 2 == 1 {
-        return Err(Unusable::Malformed {
-            format: ResponseFormat::Csv,
-            reason: "a quote without end".to_owned(),
-            ends_early: true,
-        });
-    }
     let delimiter = response
         .delimiter
         .and_then(|delimiter| u8::try_from(delimiter).ok())
         .unwrap_or(b',');
+    refuse_open_quotes(body, delimiter)?;
+    if let Some(other) = shape::other_delimiter(body, delimiter, &response.header) {
+        return Err(fail(shape::one_column(body, other)));
+    }
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
@@ -98,6 +95,18 @@ fn refuse_json(body: &[u8]) -> Result<(), Unusable> {
     Ok(())
 }
 
+/// A quote that does not end where its value does takes in the lines behind it.
+fn refuse_open_quotes(body: &[u8], delimiter: u8) -> Result<(), Unusable> {
+    match shape::open_quote(body, delimiter) {
+        None => Ok(()),
+        Some(OpenQuote { line, ends_early }) => Err(Unusable::Malformed {
+            format: ResponseFormat::Csv,
+            reason: format!("a quote without end, opened on line {line}"),
+            ends_early,
+        }),
+    }
+}
+
 /// Names for columns: trimmed; `column_3` where one has none, `name_2` where a name comes again.
 fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
@@ -121,17 +130,10 @@ fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 /// What may be meant where a whole line is one value.
 fn hint(record: &csv::StringRecord, columns: usize, delimiter: u8) -> String {
     let is_one = record.len() == 1 || columns == 1;
-    let other = [';', ',', '\t', '|']
-        .into_iter()
-        .filter(|other| u32::from(*other) != u32::from(delimiter))
-        .find(|other| {
-            record
-                .iter()
-                .next()
-                .is_some_and(|value| value.contains(*other))
-        });
+    let first = record.iter().next().unwrap_or_default();
+    let other = shape::others(delimiter).find(|other| first.contains(char::from(*other)));
     match other {
-        Some(other) if is_one => format!(" (is the delimiter {other:?}?)"),
+        Some(other) if is_one => format!(" (is the delimiter {:?}?)", char::from(other)),
         _ => String::new(),
     }
 }

@@ -129,7 +129,11 @@ fn broken_csv_says_where() {
             "1;2\n",
             "(is the delimiter ';'?)",
         ),
-        (json!("csv"), "a,b\n1,\"2\n", "a quote without end"),
+        (
+            json!("csv"),
+            "a,b\n1,\"2\n",
+            "a quote without end, opened on line 2",
+        ),
         (
             json!("csv"),
             "{\"error\": \"no such report\"}",
@@ -157,6 +161,70 @@ fn broken_csv_says_where() {
         ),
         "{cut:?}"
     );
+}
+
+#[test]
+fn a_quote_without_end_names_the_line_where_it_opened() {
+    for (body, line) in [
+        ("a,b\n1,2\n3,\"4\n5,6\n", 3),
+        ("a,b\n1,\"2\n3,\"4\"\n", 2),
+        ("a,b\n\"x\ny\",2\n3,\"4\n5,6\n7,8\n", 4),
+        // Two of them make an even number, and would take in a line.
+        ("a,b\n1,\"2\n3,\"4\n5,6\n", 2),
+        ("a,b\n1,2\n3,5\" pipe\n", 3),
+    ] {
+        let told = error(&json!("csv"), body.as_bytes());
+        let expected = format!("a quote without end, opened on line {line}");
+        assert!(told.contains(&expected), "{body:?}: {told}");
+    }
+    for body in [
+        "a,b\n1,\"x\n\"\"y\"\"\"\n",
+        "a,b\n\"\",\"\"\r\n1,2\n",
+        "a,b\n1,\"x\" \n",
+        "a,b\n1,5\" to 6\" pipe\n",
+    ] {
+        let read = read_as(&json!("csv"), None, body.as_bytes());
+        assert!(read.is_ok(), "{body:?}: {read:?}");
+    }
+}
+
+#[test]
+fn a_wrong_delimiter_is_named_with_the_likely_one() {
+    for (format, body, expected) in [
+        (
+            json!("csv"),
+            "id;name\n1;Ann\n",
+            "it has one column, \"id;name\": is the delimiter ';'? Write `response: { format: csv, delimiter: \";\" }`",
+        ),
+        (
+            json!("csv"),
+            "id\tname\n1\tAnn\n",
+            "Write `response: { format: csv, delimiter: \"\\t\" }`",
+        ),
+        (
+            json!("csv"),
+            "\"id\";\"name\"\r\n\"1\";\"A; B\"\r\n",
+            "delimiter: \";\" }",
+        ),
+        (json!("csv"), "id;name\n", "delimiter: \";\" }"),
+        (
+            json!({"format": "csv", "delimiter": ";"}),
+            "id,name\n1,Ann\n",
+            "delimiter: \",\" }",
+        ),
+        (
+            json!({"format": "csv", "header": false}),
+            "1|2\n3|4\n",
+            "delimiter: \"|\" }",
+        ),
+    ] {
+        let told = error(&format, body.as_bytes());
+        assert!(told.contains(expected), "{body:?}: {told}");
+    }
+    for body in ["\"a;b\"\n1\n", "a;b\n1\n", "a\nx;y\n", "a;b,c\n1,2\n"] {
+        let read = read_as(&json!("csv"), None, body.as_bytes());
+        assert!(read.is_ok(), "{body:?}: {read:?}");
+    }
 }
 
 #[test]
