@@ -24,11 +24,18 @@ const OWN_HEADERS: [&str; 8] = [
 
 /// Reads a curl line, or its words where a shell has already split it.
 pub(crate) fn from_curl(line: &[String]) -> Result<Shown, Refused> {
-    let words = match line {
+    let read = match line {
         [only] => shell::words(only)?,
-        several => several.to_vec(),
+        several => shell::Words {
+            words: several.to_vec(),
+            kept_ampersand: false,
+        },
     };
-    let mut words = words.into_iter().skip_while(|word| word == "$").peekable();
+    let mut words = read
+        .words
+        .into_iter()
+        .skip_while(|word| word == "$")
+        .peekable();
     if words
         .peek()
         .is_some_and(|word| word == "curl" || word.ends_with("/curl") || word == "curl.exe")
@@ -39,7 +46,12 @@ pub(crate) fn from_curl(line: &[String]) -> Result<Shown, Refused> {
     while let Some(word) = words.next() {
         line.word(&word, &mut words)?;
     }
-    line.shown()
+    let mut shown = line.shown()?;
+    if read.kept_ampersand {
+        let remark = "an `&` of the address stood outside of quotes, where a shell ends the command; what follows it was kept as part of the query";
+        shown.remark(Part::Path, remark);
+    }
+    Ok(shown)
 }
 
 #[derive(Debug, Default)]

@@ -5,14 +5,24 @@ use super::Refused;
 /// The longest line that is read; what documentation shows is far shorter.
 const MOST: usize = 256 * 1024;
 
+/// The words of a command.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Words {
+    pub(crate) words: Vec<String>,
+    /// Whether an `&` outside of quotes was kept as a part of an address.
+    pub(crate) kept_ampersand: bool,
+}
+
 /// Returns the words of the first command of `text`.
 ///
 /// `$NAME` stays as it is, since it stands for something the reader has; a pipe, a redirection or
-/// a second command ends the words.
-pub(crate) fn words(text: &str) -> Result<Vec<String>, Refused> {
+/// a second command ends the words. An `&` that goes on with the query of an address stays in it, since a line is pasted here
+/// that no shell has read; one that would cut off anything else is refused.
+pub(crate) fn words(text: &str) -> Result<Words, Refused> {
     if text.len() > MOST {
         return Err(Refused::new("the line is longer than 256 KiB"));
     }
+    let mut kept_ampersand = false;
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut letters = text.chars().peekable();
@@ -36,13 +46,12 @@ pub(crate) fn words(text: &str) -> Result<Vec<String>, Refused> {
                 while letters.next_if(|c| matches!(c, '\n' | '\r')).is_some() {}
             }
             '#' if word.is_none() => while letters.next_if(|c| *c != '\n').is_some() {},
-            '|' | ';' | '>' | '<' | '&' => {
-                words.extend(word.take());
-                if !words.is_empty() {
-                    return Ok(words);
-                }
+            '&' if word.as_deref().is_some_and(has_query) && goes_on(&letters) => {
+                kept_ampersand = true;
+                word.get_or_insert_default().push('&');
             }
-            '\n' => {
+            '&' if !ends(&letters) => return Err(cut_off(letters)),
+            '|' | ';' | '>' | '<' | '&' | '\n' => {
                 words.extend(word.take());
                 if !words.is_empty() {
                     break;
@@ -53,7 +62,45 @@ pub(crate) fn words(text: &str) -> Result<Vec<String>, Refused> {
         }
     }
     words.extend(word);
-    Ok(words)
+    Ok(Words {
+        words,
+        kept_ampersand,
+    })
+}
+
+fn has_query(word: &str) -> bool {
+    word.split_once('?')
+        .is_some_and(|(address, _)| !address.is_empty() && !address.contains('='))
+}
+
+/// Tells whether `name=` follows, as in a query.
+fn goes_on(letters: &Letters<'_>) -> bool {
+    let is_name = |c: &char| c.is_alphanumeric() || "_-.[]%$~".contains(*c);
+    let mut rest = letters.clone().skip_while(|c| *c == '&').peekable();
+    rest.next_if(is_name).is_some() && rest.find(|c| !is_name(c)) == Some('=')
+}
+
+/// Tells whether an `&` ends the command as people mean it: nothing follows on its line, or a second command behind `&&`.
+fn ends(letters: &Letters<'_>) -> bool {
+    let mut rest = letters.clone();
+    if rest.next_if_eq(&'&').is_some() {
+        return rest.next().is_none_or(char::is_whitespace);
+    }
+    rest.find(|c| !matches!(c, ' ' | '\t'))
+        .is_none_or(|c| matches!(c, '\n' | '\r' | '#'))
+}
+
+fn cut_off(letters: Letters<'_>) -> Refused {
+    const SHOWN: usize = 20;
+    // A value may be a key; its name says enough.
+    let follows: String = letters
+        .take_while(|c| !c.is_whitespace() && *c != '=')
+        .take(SHOWN)
+        .collect();
+    Refused::new(format!(
+        "an `&` stands outside of quotes, before `{follows}`; a shell would end the command there and drop the rest. Put the \
+         address (or the data) in single quotes inside of the line, or leave out what is behind the `&`"
+    ))
 }
 
 type Letters<'t> = std::iter::Peekable<std::str::Chars<'t>>;
@@ -158,9 +205,43 @@ mod tests {
                 vec!["curl", "url"],
             ),
             ("curl '' \"\"", vec!["curl", "", ""]),
+            ("curl url?a=1 &", vec!["curl", "url?a=1"]),
+            ("curl url && echo done", vec!["curl", "url"]),
+            ("curl 'url?a=1&b=2'", vec!["curl", "url?a=1&b=2"]),
         ] {
-            assert_eq!(words(line).unwrap(), expected, "{line}");
+            let read = words(line).unwrap();
+            assert_eq!(read.words, expected, "{line}");
+            assert!(!read.kept_ampersand, "{line}");
         }
         assert!(words("curl 'open").is_err() && words("curl \"open").is_err());
+    }
+
+    #[test]
+    fn an_ampersand_outside_of_quotes_cuts_nothing_off() {
+        for (line, address) in [
+            (
+                "curl https://a.test/x?a=1&b=2 -s",
+                "https://a.test/x?a=1&b=2",
+            ),
+            (
+                "curl https://a.test/x?a=1&b[]='c d'&e=",
+                "https://a.test/x?a=1&b[]=c d&e=",
+            ),
+        ] {
+            let read = words(line).unwrap();
+            assert_eq!(read.words[1], address);
+            assert!(read.kept_ampersand, "{line}");
+        }
+        for line in [
+            "curl https://a.test/x&a=hush",
+            "curl https://a.test/x?a=1&flag",
+            "curl -d a=1&b=hush https://a.test/x",
+            "curl -d q=why?&b=hush https://a.test/x",
+            "curl https://a.test/x?a=1 & b=hush",
+        ] {
+            let refused = words(line).unwrap_err().to_string();
+            assert!(refused.contains("single quotes"), "{line}: {refused}");
+            assert!(!refused.contains("hush"), "{refused}");
+        }
     }
 }

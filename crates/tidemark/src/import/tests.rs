@@ -226,6 +226,19 @@ fn what_cannot_be_a_definition_is_refused_in_words() {
 }
 
 #[test]
+fn what_follows_an_unquoted_ampersand_stays_in_the_query_and_is_said() {
+    let text = curl("curl https://h.example.com/orders?state=open&shop=7&page=1").unwrap();
+    for part in [
+        "\"state\": \"open\"",
+        "\"shop\": \"7\"",
+        "page: { param: page }",
+        "# unsure: an `&` of the address stood outside of quotes",
+    ] {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+}
+
+#[test]
 fn words_that_a_shell_has_split_are_read_too() {
     let words = [
         "curl",
