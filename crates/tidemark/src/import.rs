@@ -73,6 +73,7 @@ pub(crate) enum Part {
     Address,
     Auth,
     Path,
+    Headers,
     Body,
     Pagination,
     Select,

@@ -1,6 +1,8 @@
 //! An OpenAPI 3 document: one operation of it as a request.
 
+mod described;
 mod operation;
+mod parameters;
 mod sign_in;
 
 use serde_json::Value;

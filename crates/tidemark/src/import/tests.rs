@@ -418,3 +418,127 @@ fn json_of_version_3_1_with_a_cursor_and_oauth_is_read() {
     let (teams, _) = from_openapi(&document.to_string(), Some("teams.list")).unwrap();
     assert!(checked(&teams).contains("auth: none"));
 }
+
+/// A document with one list: its parameters, and the properties of its answer.
+fn one_list(parameters: &serde_json::Value, properties: &serde_json::Value) -> String {
+    serde_json::json!({
+        "openapi": "3.0.3",
+        "servers": [{ "url": "https://api.test.example" }],
+        "paths": { "/orders": { "get": { "operationId": "orders", "parameters": parameters, "responses": { "200": {
+            "content": { "application/json": { "schema": { "type": "object", "properties": properties } } } } } } } },
+    })
+    .to_string()
+}
+
+#[test]
+fn a_stated_total_of_the_described_answer_reaches_the_pagination() {
+    let items = serde_json::json!({ "type": "array", "items": { "type": "object", "properties": { "id": { "type": "string" } } } });
+    let whole = serde_json::json!({ "type": "integer" });
+    let (page, offset) = (
+        serde_json::json!([{ "name": "page", "in": "query", "schema": whole }]),
+        serde_json::json!([
+        { "name": "offset", "in": "query", "schema": whole }, { "name": "limit", "in": "query", "schema": { "type": "integer", "maximum": 50 } }]),
+    );
+    let cursor =
+        serde_json::json!([{ "name": "cursor", "in": "query", "schema": { "type": "string" } }]);
+    let text = serde_json::json!({ "type": "string" });
+    for (parameters, properties, expected) in [
+        (
+            &page,
+            serde_json::json!({ "items": items, "total": whole }),
+            "total: total",
+        ),
+        (
+            &page,
+            serde_json::json!({ "items": items, "total_count": whole }),
+            "total: total_count",
+        ),
+        (
+            &page,
+            serde_json::json!({ "items": items, "meta": { "type": "object", "properties": { "total": whole } } }),
+            "total: meta.total",
+        ),
+        (
+            &page,
+            serde_json::json!({ "items": items, "page": whole, "total_pages": whole, "total": whole }),
+            "total_pages: total_pages, total: total",
+        ),
+        (
+            &page,
+            serde_json::json!({ "items": items, "meta": { "type": "object", "properties": { "last_page": whole } } }),
+            "total_pages: meta.last_page",
+        ),
+        (
+            &page,
+            serde_json::json!({ "items": items, "total_items": { "type": "integer", "example": 2 } }),
+            "total: total_items",
+        ),
+        (
+            &offset,
+            serde_json::json!({ "items": items, "total": whole }),
+            "total: total",
+        ),
+        (
+            &offset,
+            serde_json::json!({ "items": items, "total": whole, "offset": whole, "limit": whole }),
+            "total: total, limit_param: limit, limit: 50",
+        ),
+        (
+            &cursor,
+            serde_json::json!({ "items": items, "next_cursor": text, "total": whole }),
+            "total: total",
+        ),
+    ] {
+        let (shown, _) = from_openapi(&one_list(parameters, &properties), None).unwrap();
+        let text = checked(&shown);
+        let line = text
+            .lines()
+            .find(|line| line.contains("pagination: {"))
+            .unwrap_or_else(|| panic!("no pagination in\n{text}"));
+        assert!(line.contains(expected), "no `{expected}` in\n{text}");
+        assert!(
+            !text.contains("1000000") && !text.contains("10000"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_post_that_pages_in_its_body_takes_the_stated_total() {
+    let document = serde_json::json!({
+        "openapi": "3.0.3",
+        "servers": [{ "url": "https://api.test.example" }],
+        "paths": { "/search": { "post": { "operationId": "search",
+            "requestBody": { "content": { "application/json": { "example": { "page": 1, "state": "open" } } } },
+            "responses": { "200": { "content": { "application/json": { "example": { "hits": [{ "id": 1 }], "total_pages": 1, "page": 1 } } } } } } } },
+    });
+    let (shown, _) = from_openapi(&document.to_string(), Some("search")).unwrap();
+    let text = checked(&shown);
+    assert!(
+        text.contains("page: { param: page, in: body, total_pages: total_pages }"),
+        "{text}"
+    );
+}
+
+#[test]
+fn invented_values_of_headers_and_parameters_are_marked_unsure() {
+    let parameters = serde_json::json!([
+        { "name": "X-Tenant", "in": "header", "required": true, "schema": { "type": "string" } },
+        { "name": "X-Version", "in": "header", "required": true, "example": "2", "schema": { "type": "string" } },
+        { "name": "shop", "in": "query", "required": true, "schema": { "type": "integer" } },
+        { "name": "day", "in": "query", "required": true, "schema": { "type": "string", "format": "date" } },
+        { "name": "state", "in": "query", "required": true, "schema": { "type": "string", "default": "open" } },
+    ]);
+    let items = serde_json::json!({ "items": { "type": "array", "items": { "type": "object" } } });
+    let (shown, _) = from_openapi(&one_list(&parameters, &items), None).unwrap();
+    let text = checked(&shown);
+    for part in [
+        "  # unsure: `X-Tenant` is required, and the document has no example: the value is invented",
+        "  # unsure: `X-Version` is required; the value is the document's example or default",
+        "invented, put yours in its place\n    \"shop\": \"1\"",
+        "invented, put yours in its place; looks like a date",
+        "example or default\n    \"state\": \"open\"",
+    ] {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+}

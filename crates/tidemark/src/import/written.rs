@@ -81,6 +81,7 @@ fn write_metric(
     remarks(text, shown, Part::Path, "  ")?;
     writeln!(text, "  path: {}", quoted(&shown.path))?;
     write_query(text, &shown.query)?;
+    remarks(text, shown, Part::Headers, "  ")?;
     if !shown.headers.is_empty() {
         writeln!(text, "  headers:")?;
         for (name, value) in &shown.headers {

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use url::Url;
 
-use super::{sign_in, text_of};
-use crate::draft::{Answer, Findings, is_secret_header, is_secret_parameter, name_from};
+use super::parameters::proposed;
+use super::{described, sign_in, text_of};
+use crate::draft::{Answer, Findings, name_from};
 use crate::import::schema::Document;
 use crate::import::{Body, Part, Refused, Shown, dates, pages};
 
@@ -66,6 +67,12 @@ impl<'d> Operation<'d> {
             self.body(document, &mut shown);
         }
         sign_in::find(self.own, document, &mut shown);
+        let invented: Vec<String> = shown
+            .query
+            .iter()
+            .filter(|one| one.unsure.is_some())
+            .map(|one| one.name.clone())
+            .collect();
         let mut paged = Vec::new();
         for parameter in &shown.query {
             paged.push((parameter.name.clone(), parameter.value.clone()));
@@ -73,7 +80,7 @@ impl<'d> Operation<'d> {
         pages::find_pages(&mut shown);
         dates::find_window(&mut shown);
         self.answer(document, &mut shown, &paged);
-        self.keep_required(document, &mut shown);
+        self.keep_required(document, &mut shown, &invented);
         Ok(shown)
     }
 
@@ -170,96 +177,6 @@ impl<'d> Operation<'d> {
         shown.path = parts.join("/");
     }
 
-    fn all_parameters(&self, document: Document<'d>) -> Vec<&'d Value> {
-        let lists = [self.own, self.item]
-            .into_iter()
-            .filter_map(|one| one.get("parameters")?.as_array());
-        let mut found: Vec<&Value> = Vec::new();
-        for parameter in lists.flatten().filter_map(|one| document.resolve(one)) {
-            let same = |other: &&Value| {
-                ["name", "in"]
-                    .iter()
-                    .all(|key| other.get(*key) == parameter.get(*key))
-            };
-            if !found.iter().any(same) {
-                found.push(parameter);
-            }
-        }
-        found
-    }
-
-    fn parameters(&self, document: Document<'d>, shown: &mut Shown) {
-        for parameter in self.all_parameters(document) {
-            let name = text_of(parameter, "name");
-            let schema = parameter
-                .get("schema")
-                .and_then(|schema| document.resolve(schema));
-            let value = proposed(document, parameter);
-            match text_of(parameter, "in") {
-                "query" if !is_secret_parameter(name) => {
-                    let format = schema
-                        .and_then(|schema| schema.get("format"))
-                        .and_then(Value::as_str);
-                    let value = match format {
-                        Some("date") => "2026-01-01".to_owned(),
-                        Some("date-time") => "2026-01-01T00:00:00Z".to_owned(),
-                        _ => value.unwrap_or_else(|| {
-                            if is_number(schema) {
-                                "1".to_owned()
-                            } else {
-                                String::new()
-                            }
-                        }),
-                    };
-                    shown.parameter(name, value);
-                }
-                "header" if is_required(parameter) && !is_secret_header(name) => {
-                    shown
-                        .headers
-                        .push((name.to_owned(), value.unwrap_or_else(|| "value".to_owned())));
-                }
-                _ => {}
-            }
-        }
-        // A page is as large as may be.
-        let largest = self
-            .all_parameters(document)
-            .into_iter()
-            .filter_map(|parameter| {
-                let schema = document.resolve(parameter.get("schema")?)?;
-                Some((text_of(parameter, "name"), schema.get("maximum")?.as_i64()?))
-            });
-        for (name, most) in largest {
-            if let Some(own) = shown.query.iter_mut().find(|own| own.name == name)
-                && (1..=1000).contains(&most)
-            {
-                own.value = most.to_string();
-            }
-        }
-    }
-
-    /// Leaves out what need not be said: the optional parameters that nothing was made of.
-    fn keep_required(&self, document: Document<'d>, shown: &mut Shown) {
-        let parameters = self.all_parameters(document);
-        let required = |name: &str| {
-            parameters
-                .iter()
-                .any(|one| text_of(one, "name") == name && is_required(one))
-        };
-        shown
-            .query
-            .retain(|one| required(&one.name) || one.value.starts_with("{{ window."));
-        for parameter in &mut shown.query {
-            if parameter.value.is_empty() {
-                "value".clone_into(&mut parameter.value);
-                parameter.unsure = Some("required, and the document has no example".to_owned());
-            } else if !parameter.value.starts_with("{{ ") && parameter.unsure.is_none() {
-                parameter.unsure =
-                    Some("required; the value is the document's example or default".to_owned());
-            }
-        }
-    }
-
     fn body(&self, document: Document<'d>, shown: &mut Shown) {
         let body = self
             .own
@@ -306,7 +223,14 @@ impl<'d> Operation<'d> {
             url.query_pairs_mut()
                 .append_pair(name, if value.is_empty() { "1" } else { value });
         }
+        let in_body = shown.body.is_some();
+        if let Some(name) = shown.pagination.as_ref().and_then(parameter_of)
+            && in_body
+        {
+            url.query_pairs_mut().append_pair(name, "1");
+        }
         let headers = http::HeaderMap::new();
+        let body = described::of_many_pages(&body);
         let found = Findings::of(&Answer {
             url: &url,
             headers: &[],
@@ -314,19 +238,31 @@ impl<'d> Operation<'d> {
             answered: &headers,
             response: &definition::Response::default(),
         });
-        if let Some(best) = found.pagination.first()
-            && shown.body.is_none()
-        {
-            let size = shown.pagination.take();
-            let mut pagination = serde_json::to_value(&best.pagination).unwrap_or_default();
-            keep_size(&mut pagination, size.as_ref());
-            shown.unsure.retain(|(part, _)| *part != Part::Pagination);
-            let reasons = best.reasons.join("; ");
-            shown.remark(
-                Part::Pagination,
-                format!("from the described answer: {reasons}"),
-            );
-            shown.pagination = Some(pagination);
+        if let Some(best) = found.pagination.first() {
+            let seen = serde_json::to_value(&best.pagination).unwrap_or_default();
+            let reasons: Vec<String> = best
+                .reasons
+                .iter()
+                .map(|one| described::without_values(one))
+                .collect();
+            let remark = format!("from the described answer: {}", reasons.join("; "));
+            if !in_body {
+                let guessed = shown.pagination.replace(seen);
+                if let (Some(pagination), Some(guessed)) = (&mut shown.pagination, &guessed) {
+                    take_over(
+                        pagination,
+                        guessed,
+                        &["param", "size_param", "size", "limit_param", "limit"],
+                    );
+                }
+                shown.unsure.retain(|(part, _)| *part != Part::Pagination);
+                shown.remark(Part::Pagination, remark);
+            } else if let Some(pagination) = &mut shown.pagination {
+                // Where the pages are asked for in the body, the parameters are right and only the end is missing.
+                if take_over(pagination, &seen, &["total_pages", "total", "has_more"]) {
+                    shown.remark(Part::Pagination, remark);
+                }
+            }
         }
         shown.remark(
             Part::Select,
@@ -336,22 +272,28 @@ impl<'d> Operation<'d> {
     }
 }
 
-/// Keeps the page size that the parameters showed, where the same strategy was found.
-fn keep_size(found: &mut Value, guessed: Option<&Value>) {
-    let Some((kind, settings)) = guessed
-        .and_then(Value::as_object)
-        .and_then(|one| one.iter().next())
-    else {
-        return;
+/// The parameter that a strategy puts the place of the next page into.
+fn parameter_of(pagination: &Value) -> Option<&str> {
+    let (_, settings) = pagination.as_object()?.iter().next()?;
+    settings.get("param")?.as_str()
+}
+
+/// Copies settings from one pagination to another of the same strategy; tells whether there were any.
+fn take_over(to: &mut Value, from: &Value, keys: &[&str]) -> bool {
+    let Some((kind, settings)) = from.as_object().and_then(|one| one.iter().next()) else {
+        return false;
     };
-    let Some(own) = found.get_mut(kind).and_then(Value::as_object_mut) else {
-        return;
+    let Some(own) = to.get_mut(kind).and_then(Value::as_object_mut) else {
+        return false;
     };
-    for key in ["param", "size_param", "size", "limit_param", "limit"] {
-        if let Some(value) = settings.get(key) {
-            own.insert(key.to_owned(), value.clone());
+    let mut took = false;
+    for key in keys {
+        if let Some(value) = settings.get(*key) {
+            own.insert((*key).to_owned(), value.clone());
+            took = true;
         }
     }
+    took
 }
 
 fn example_of(document: Document<'_>, media: &Value) -> Option<Value> {
@@ -373,39 +315,6 @@ fn holds_list(value: &Value, depth: usize) -> bool {
         }
         _ => false,
     }
-}
-
-/// What a parameter may be: its example, default, or first allowed value.
-fn proposed(document: Document<'_>, parameter: &Value) -> Option<String> {
-    let schema = parameter
-        .get("schema")
-        .and_then(|schema| document.resolve(schema));
-    let found = [
-        parameter.get("example"),
-        schema.and_then(|schema| schema.get("example")),
-        schema.and_then(|schema| schema.get("default")),
-        schema.and_then(|schema| schema.pointer("/enum/0")),
-    ];
-    found.into_iter().flatten().find_map(|value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    })
-}
-
-fn is_required(parameter: &Value) -> bool {
-    parameter
-        .get("required")
-        .and_then(Value::as_bool)
-        .unwrap_or_default()
-}
-
-fn is_number(schema: Option<&Value>) -> bool {
-    matches!(
-        schema.map(|schema| text_of(schema, "type")),
-        Some("integer" | "number")
-    )
 }
 
 /// `listOrderItems` as words of a name.
