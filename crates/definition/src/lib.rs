@@ -71,7 +71,7 @@ pub use formula::{
 pub use goal::{Aim, Goal};
 pub use granularity::Granularity;
 pub use jiff::civil::Weekday;
-pub use metric::{Covers, Metric, Mode, Ratio, Scope, Trend};
+pub use metric::{Covers, Metric, MetricSource, Mode, Ratio, Scope, Trend};
 pub use name::{
     ConnectionName, DatasetName, DimensionName, MetricName, Name, NameError, SecretName,
 };

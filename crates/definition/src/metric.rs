@@ -45,6 +45,9 @@ pub struct Metric {
     /// Calculated: the metric that says how much each day weighs, where a longer range is a mean of its days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<Name>,
+    /// Where its values come from, when it asks nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<MetricSource>,
     /// Its own request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
@@ -129,9 +132,22 @@ impl Metric {
         }
     }
 
+    /// Tells whether it asks nobody, and is told its values.
+    pub fn is_pushed(&self) -> bool {
+        self.source == Some(MetricSource::Push)
+    }
+
+    /// Tells whether its records are kept one by one.
+    pub fn keeps_records(&self) -> bool {
+        self.mode == Mode::Upsert || self.is_pushed()
+    }
+
     /// Returns what a row stands for: as written, else events when there is a date, else levels.
     pub fn metric_type(&self, dataset: Option<&Dataset>) -> MetricType {
         self.metric_type.unwrap_or_else(|| {
+            if self.is_pushed() {
+                return MetricType::Events;
+            }
             let dated = match &self.expression {
                 Some(expression) if self.select.date.is_none() => writes_dates(expression),
                 _ => self.selection(dataset).date.is_some(),
@@ -288,6 +304,14 @@ impl Covers {
     )]
     fn is_default(&self) -> bool {
         *self == Self::Recent
+    }
+}
+
+words! {
+    /// Where the values of a metric come from that asks nobody.
+    pub enum MetricSource {
+        /// They are sent to it (`POST /metrics/{name}/points`, `tidemark push`).
+        Push = "push",
     }
 }
 

@@ -1046,6 +1046,42 @@ fn words_of_closed_sets_list_the_known() {
 }
 
 #[test]
+fn a_metric_that_is_told_its_values_asks_nobody() {
+    let pushed = |rest: &str| format!("kind: metric\nname: m\nsource: push\n{rest}\n");
+    for (rest, path) in [
+        ("request: { path: /x }", "request"),
+        ("select: { value: n }", "select"),
+        ("mode: upsert", "mode"),
+        ("window: { last: 1d }", "window"),
+    ] {
+        expect(
+            &pushed(rest),
+            "definition.metric_source",
+            path,
+            "that are fetched",
+        );
+    }
+    expect(
+        &pushed("type: levels"),
+        "definition.source",
+        "type",
+        "events only",
+    );
+    expect(
+        "kind: metric\nname: m\nsource: pull\n",
+        "definition.source",
+        "source",
+        "push",
+    );
+    expect(
+        "kind: metric\nname: m\n",
+        "definition.metric_source",
+        "",
+        "source: push",
+    );
+}
+
+#[test]
 fn deleted_records_need_a_mode_that_follows_them() {
     expect(
         &select("{ value: n, deleted: gone }"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use definition::{Interval, Mode};
+use definition::Interval;
 use expression::FieldsSeen;
 use jiff::Timestamp;
 use rollup::{
@@ -44,6 +44,7 @@ pub(crate) struct RunOfMetrics {
 pub(crate) struct Applied {
     pub(crate) rows: u64,
     pub(crate) rejected: u64,
+    pub(crate) changed: u64,
     pub(crate) announced: bool,
     /// Whether what it made is marked partial.
     pub(crate) partial: bool,
@@ -92,7 +93,7 @@ pub(crate) async fn apply(
         outcome.outcome = Outcome::Failed;
         outcome.error = Some(refused.written());
     } else {
-        let restated = if subject.metric.mode == Mode::Upsert {
+        let restated = if subject.metric.keeps_records() {
             upsert::apply(commit, run, subject, extracted).await?
         } else {
             if commit.records_revision(&subject.name)?.is_some() {
@@ -108,6 +109,7 @@ pub(crate) async fn apply(
             details.fields = Vec::new();
         }
         applied.rows = restated.rows;
+        applied.changed = restated.changed;
         applied.announced = restated.version.is_some();
         outcome.rows = signed(applied.rows);
         outcome.changed = signed(restated.changed);

@@ -56,7 +56,8 @@ impl Extracted {
         }
     }
 
-    fn take_in(&mut self, result: TaskResult) {
+    /// Takes in what one page, or one push, brought.
+    pub(crate) fn take_in(&mut self, result: TaskResult) {
         self.rejected_count += result.rejected_count;
         for (code, count) in result.rejected_by {
             *self.rejected_by.entry(code).or_default() += count;

@@ -11,6 +11,7 @@ mod kept;
 mod nudge;
 mod preview;
 mod provenance;
+mod push;
 mod read_pages;
 mod recompute;
 mod relay;
@@ -120,6 +121,11 @@ pub async fn run(config: Config, context: Context, store: Store, bus: Bus) -> Re
     let (stop, asked) = (context.shutdown.clone(), handler.clone());
     context.tasks.spawn_essential("provenance", async move {
         provenance::serve(&asked, &stop).await;
+    });
+
+    let (stop, asked) = (context.shutdown.clone(), handler.clone());
+    context.tasks.spawn_essential("pushes", async move {
+        push::serve(&asked, &stop).await;
     });
 
     let stop = context.shutdown.token();

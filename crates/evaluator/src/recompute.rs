@@ -68,6 +68,9 @@ async fn again(handler: &RunHandler, recompute: &Recompute) -> Result<(), Error>
     let Some(metric) = metrics.into_iter().find(|one| one.name == recompute.metric) else {
         return Ok(());
     };
+    if metric.metric.is_pushed() {
+        return crate::push::place_again(handler, workspace, &metric).await;
+    }
     let task = Task::of(&metric.metric, named.as_ref(), 0);
     let runs = handler
         .store

@@ -45,6 +45,18 @@ fn subject(stored: &StoredMetric, named: Option<&Dataset>) -> Result<Subject, Er
     })
 }
 
+/// Reads one metric as it is now, with the dataset's own definition when it has a name.
+pub(crate) async fn now(
+    store: &Store,
+    workspace: &str,
+    name: &str,
+) -> Result<Option<(Subject, Option<Dataset>)>, Error> {
+    let Some(stored) = store.definition(workspace, Kind::Metric, name).await? else {
+        return Ok(None);
+    };
+    at_revision(store, workspace, name, stored.revision.unwrap_or_default()).await
+}
+
 /// Reads one metric as it was at a revision; as it is now, where that revision is not kept.
 pub(crate) async fn at_revision(
     store: &Store,

@@ -305,7 +305,11 @@ fn put_metric(document: String, metric: &Metric, dataset: Option<&Dataset>) -> P
     Put {
         document,
         evaluation: Some(metric.evaluation_document(dataset).to_string()),
-        fetch: metric.fetch(dataset).as_ref().map(identity),
+        fetch: if metric.is_pushed() {
+            Some(nobody(metric))
+        } else {
+            metric.fetch(dataset).as_ref().map(identity)
+        },
         dataset_name: metric.dataset.as_ref().map(ToString::to_string),
         uses: metric
             .inputs()
@@ -346,6 +350,16 @@ fn put_watched(document: String, definition: &Definition) -> Put {
             .collect(),
         watch,
         ..Put::default()
+    }
+}
+
+/// What stands for the request of a metric that is told its values: a ledger of its own, that asks nobody.
+fn nobody(metric: &Metric) -> FetchIdentity {
+    let identity = serde_json::json!({ "push": metric.name.as_str() }).to_string();
+    FetchIdentity {
+        document: identity.clone(),
+        identity,
+        connection: store::NO_CONNECTION.to_owned(),
     }
 }
 

@@ -485,7 +485,7 @@ async fn answer(
                 Some(name) => dataset(gateway, workspace, name.as_str()).await?,
                 None => None,
             };
-            if metric.formula.is_none() {
+            if metric.formula.is_none() && !metric.is_pushed() {
                 view.expression = Some(metric.expression.clone().unwrap_or_else(|| {
                     let select = metric.selection(dataset.as_ref());
                     expression::generate(&select, metric.metric_type(dataset.as_ref()))

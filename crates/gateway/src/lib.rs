@@ -28,6 +28,7 @@ mod definitions;
 mod deliveries;
 mod export;
 mod openapi;
+mod points;
 mod preview;
 mod probes;
 mod progress;

@@ -14,8 +14,8 @@ use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::{
     apply, audit, authorize, boards as boards_data, catalogue, deliveries, export,
-    goals as goals_far, openapi, pages, preview, probes, progress, provenance, runs, secrets,
-    series, sync, tokens, trial, updates,
+    goals as goals_far, openapi, pages, points, preview, probes, progress, provenance, runs,
+    secrets, series, sync, tokens, trial, updates,
 };
 
 /// Pages are made of files of this origin and nothing else.
@@ -35,7 +35,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         trial::test, authorize::begin, authorize::standing, authorize::callback,
         datasets::list, datasets::get, datasets::put, datasets::delete,
         metrics::list, metrics::get, metrics::put, metrics::delete,
-        series::series, series::value, provenance::provenance,
+        series::series, series::value, provenance::provenance, points::push,
         goals_far::progress, boards_data::data, boards_data::scorecard, deliveries::list,
         goals::list, goals::get, goals::put, goals::delete,
         alerts::list, alerts::get, alerts::put, alerts::delete,

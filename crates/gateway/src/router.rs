@@ -23,8 +23,8 @@ use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
     apply, audit, authorize, boards as boards_data, catalogue, deliveries, doorway, export,
-    goals as goals_far, openapi, pages, preview, probes, progress, provenance, runs, secrets,
-    series, sync, tokens, trial, updates,
+    goals as goals_far, openapi, pages, points, preview, probes, progress, provenance, runs,
+    secrets, series, sync, tokens, trial, updates,
 };
 
 /// Everything that handlers share; cheap to clone.
@@ -289,6 +289,7 @@ fn routes() -> Vec<Route> {
         ),
         read("/api/v1/metrics/{name}/series", Viewer, get(series::series)),
         read("/api/v1/metrics/{name}/value", Viewer, get(series::value)),
+        write("/api/v1/metrics/{name}/points", post(points::push)),
         write("/api/v1/metrics/{name}/sync", post(sync::sync)),
         write("/api/v1/metrics/{name}/backfill", post(sync::backfill)),
         write("/api/v1/metrics/{name}/recompute", post(sync::recompute)),

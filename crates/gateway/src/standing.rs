@@ -219,7 +219,9 @@ pub(crate) fn is_metric_stale(
     now: Timestamp,
 ) -> bool {
     let since = state.last_success_at.unwrap_or(created_at);
-    !metric.paused && is_stale(since, schedule, &metric.zone(), now)
+    // Nobody knows when values come that are sent, unless a schedule says so.
+    let is_expected = !metric.is_pushed() || metric.schedule.is_some();
+    is_expected && !metric.paused && is_stale(since, schedule, &metric.zone(), now)
 }
 
 /// Tells whether two instants of the schedule have passed since `since`.

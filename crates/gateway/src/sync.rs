@@ -207,6 +207,10 @@ impl Subject {
         if metric.formula.is_some() {
             return Err(calculated(&name));
         }
+        if metric.is_pushed() {
+            return Err(Problem::new(StatusCode::CONFLICT, "metric.pushed", "nothing is fetched for this metric")
+                .detail(format!("`{name}` has `source: push`: send its values to `POST /api/v1/metrics/{name}/points`")));
+        }
         let dataset = match &stored.dataset {
             Some(id) => gateway.store().dataset(workspace, id).await?,
             None => None,

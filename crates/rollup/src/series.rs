@@ -64,7 +64,7 @@ impl Rules {
             zone: metric.zone(),
             week_start: metric.week_start,
             favourable_trend: metric.favourable_trend,
-            dated: metric.selection(dataset).date.is_some(),
+            dated: metric.is_pushed() || metric.selection(dataset).date.is_some(),
         }
     }
 

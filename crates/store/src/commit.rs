@@ -386,6 +386,24 @@ impl Commit {
         self.tx.commit("commit a run").await
     }
 
+    /// Takes hold of a run whose dataset is locked.
+    pub(crate) async fn of_run(
+        mut tx: Tx,
+        ws: &str,
+        dataset: &str,
+        run: &str,
+    ) -> Result<Option<Self>> {
+        match lock_run(&mut tx, ws, dataset, run).await? {
+            Some((run, facts)) => Self::hold(tx, run, facts).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The version of a metric's data as this commit leaves it.
+    pub fn version(&mut self, metric: &str) -> Result<i64> {
+        Ok(self.parts(metric)?.1.version)
+    }
+
     /// The transaction, and what it knows of a metric.
     pub(crate) fn parts(&mut self, metric: &str) -> Result<(&mut Tx, &mut Held)> {
         Ok((&mut self.tx, held(&mut self.held, metric)?))

@@ -99,7 +99,9 @@ impl Store {
 
     /// Lists datasets that are due at `now` or must be planned again, longest due first.
     pub async fn due_datasets(&self, now: i64, limit: u32) -> Result<Vec<StoredDataset>> {
-        let sql = columns!("WHERE wake_at <= $1 ORDER BY wake_at, workspace, id LIMIT $2");
+        let sql = columns!(
+            "WHERE wake_at <= $1 AND connection <> '' ORDER BY wake_at, workspace, id LIMIT $2"
+        );
         let rows = self
             .database
             .rows("list due datasets", sql, values![now, limit])

@@ -319,7 +319,7 @@ fn covers(windows: &[Option<Interval>], old: Option<Interval>) -> bool {
 /// People first, then the schedule, then what went missing, then the past.
 fn priority(kind: RunKind) -> i64 {
     match kind {
-        RunKind::Manual => 0,
+        RunKind::Manual | RunKind::Push => 0,
         RunKind::Scheduled => 1,
         RunKind::Recovery => 2,
         RunKind::Backfill => 3,

@@ -19,6 +19,7 @@ mod outbox;
 mod packed;
 mod points;
 mod postgres;
+mod push;
 mod reading;
 mod recompute;
 mod records;
@@ -52,6 +53,7 @@ pub use outbox::OutboxRow;
 pub use points::{
     Cell, CellChange, CellPlace, Coverage, MetricState, Point, SeriesPoints, SeriesRows,
 };
+pub use push::NO_CONNECTION;
 pub use reading::{Unreadable, instant, parse_instant};
 pub use recompute::Recompute;
 pub use records::{RECORDS_A_STATEMENT, Record, RecordCursor, RecordRun};

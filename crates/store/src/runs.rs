@@ -27,6 +27,8 @@ pub enum RunKind {
     Backfill,
     /// The reconciler found something missing.
     Recovery,
+    /// Rows were sent; nothing was fetched.
+    Push,
 }
 
 /// Where a run stands.
@@ -64,7 +66,7 @@ macro_rules! words {
         }
     };
 }
-words!(RunKind { Scheduled = "scheduled", Manual = "manual", Backfill = "backfill", Recovery = "recovery" });
+words!(RunKind { Scheduled = "scheduled", Manual = "manual", Backfill = "backfill", Recovery = "recovery", Push = "push" });
 words!(RunState {
     Waiting = "waiting", Dispatched = "dispatched", Fetched = "fetched", Final = "final", Failed = "failed",
     Dead = "dead", Superseded = "superseded", Cancelled = "cancelled",

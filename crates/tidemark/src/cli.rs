@@ -8,7 +8,7 @@ use crate::egress_args::EgressArgs;
 use crate::mail_args::MailArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use numbers::{Deliveries, Provenance, Query, ShowOne};
+pub(crate) use numbers::{Deliveries, Provenance, Push, Query, ShowOne};
 
 /// Any REST API in, live metrics out.
 #[derive(Debug, Parser)]
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Goal(ShowOne),
     /// Show all numbers of a board
     Board(ShowOne),
+    /// Send values to a metric with `source: push`: JSON rows from a file or stdin
+    Push(Push),
     /// Follow updates as they happen
     Watch(Watch),
     /// Keep credentials, write only

@@ -113,6 +113,21 @@ impl Client {
             .await
     }
 
+    /// Sends JSON text as it is; with a name, sending it again does nothing.
+    pub(crate) async fn post_once(
+        &self,
+        path: &str,
+        batch: Option<&str>,
+        text: String,
+    ) -> Result<Value, Failure> {
+        let mut request = self.request(Method::POST, path);
+        if let Some(batch) = batch {
+            request = request.header("idempotency-key", batch);
+        }
+        let request = request.header("content-type", "application/json");
+        self.send(request.body(text)).await
+    }
+
     /// Replaces what is at `path`.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.send(self.request(Method::PUT, path).json(body)).await

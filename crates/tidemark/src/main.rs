@@ -105,6 +105,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Deliveries(arguments) => commands::deliveries::deliveries(&arguments).await,
         Command::Goal(arguments) => commands::deliveries::goal(&arguments).await,
         Command::Board(arguments) => commands::deliveries::board(&arguments).await,
+        Command::Push(arguments) => commands::push::push(&arguments).await,
         Command::Watch(arguments) => commands::watch::watch(&arguments).await,
         Command::Connection(arguments) => {
             commands::connections::connection(&arguments.action).await

@@ -114,6 +114,11 @@ pub fn rows_wanted(workspace: &str) -> Result<Subject, InvalidToken> {
     build(&[workspace, "rows", "wanted"])
 }
 
+/// Where rows are pushed: `tidemark.v1.{workspace}.rows.pushed`.
+pub fn rows_pushed(workspace: &str) -> Result<Subject, InvalidToken> {
+    build(&[workspace, "rows", "pushed"])
+}
+
 /// Where fetchers ask for sealed secrets: `tidemark.v1.{workspace}.secret.wanted`.
 pub fn secrets_wanted(workspace: &str) -> Result<Subject, InvalidToken> {
     build(&[workspace, "secret", "wanted"])
@@ -215,6 +220,11 @@ pub mod filter {
     /// Every question for the rows of a number.
     pub fn rows_wanted() -> Filter {
         every("rows.wanted")
+    }
+
+    /// All rows that are pushed.
+    pub fn rows_pushed() -> Filter {
+        every("rows.pushed")
     }
 
     /// Every question for sealed secrets.

@@ -47,6 +47,7 @@ fn every_channel_is_a_subject_and_every_subject_a_channel() {
         ),
     ];
     spelled.extend([
+        ("rows_pushed", text(subject::rows_pushed(workspace))),
         ("rows_wanted", text(subject::rows_wanted(workspace))),
         ("secrets_wanted", text(subject::secrets_wanted(workspace))),
         ("secret_replaced", text(subject::secret_replaced(workspace))),

@@ -12,8 +12,8 @@ use wire::message::{self, MALFORMED, TENANT_MISMATCH};
 use wire::{
     Alert, ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, DeadLetter, Delivered,
     Delivery, Message, MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch,
-    PreviewFetched, Progress, RowsFound, RowsWanted, RunManifest, SecretKept, SecretReplaced,
-    SecretsRead, SecretsWanted, SyncRequest, Wake,
+    PreviewFetched, Progress, RowsFound, RowsPushed, RowsTaken, RowsWanted, RunManifest,
+    SecretKept, SecretReplaced, SecretsRead, SecretsWanted, SyncRequest, Wake,
 };
 
 fn examples() -> Vec<(String, Vec<u8>)> {
@@ -62,6 +62,8 @@ fn through_by_name(name: &str, bytes: &[u8]) -> Value {
         _ if name.starts_with("preview_fetch") => through::<PreviewFetch>,
         _ if name.starts_with("preview_evaluated") => through::<PreviewEvaluated>,
         _ if name.starts_with("preview_evaluate") => through::<PreviewEvaluate>,
+        _ if name.starts_with("rows_pushed") => through::<RowsPushed>,
+        _ if name.starts_with("rows_taken") => through::<RowsTaken>,
         _ if name.starts_with("rows_wanted") => through::<RowsWanted>,
         _ if name.starts_with("rows_found") => through::<RowsFound>,
         _ if name.starts_with("connection_tested") => through::<ConnectionTested>,
@@ -131,6 +133,8 @@ fn every_message_has_an_example() {
         "preview_fetched",
         "preview_evaluate",
         "preview_evaluated",
+        "rows_pushed",
+        "rows_taken",
         "rows_wanted",
         "rows_found",
         "connection_test",

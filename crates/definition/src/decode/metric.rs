@@ -3,7 +3,7 @@ use crate::aggregation::{Aggregation, MetricType, OverTime};
 use crate::dataset::Dataset;
 use crate::formula::Formula;
 use crate::granularity::Granularity;
-use crate::metric::{Covers, Metric, Mode, Ratio, Scope, Trend, WEEKDAYS};
+use crate::metric::{Covers, Metric, MetricSource, Mode, Ratio, Scope, Trend, WEEKDAYS};
 use crate::name::Name;
 use crate::node::Content;
 use crate::parent::Parent;
@@ -39,6 +39,11 @@ pub(crate) const METRIC: &[Key] = &[
         "weight",
         "with a formula: the metric that weighs its days in the mean that a longer range is",
         schema::name,
+    ),
+    Key::optional(
+        "source",
+        "push: its values are sent to it, and nothing is fetched",
+        || schema::words(MetricSource::WORDS),
     ),
     Key::optional("request", "its own request", schema::request),
     Key::optional(
@@ -250,6 +255,14 @@ pub(crate) fn metric(decoder: &mut Decoder, place: &Place<'_>) -> Option<Metric>
         dataset: f.get("dataset").and_then(|p| decoder.name(&p)),
         formula: f.get("formula").and_then(|p| formula(decoder, &p)),
         weight: f.get("weight").and_then(|p| decoder.name(&p)),
+        source: word(
+            decoder,
+            f,
+            "source",
+            MetricSource::WORDS,
+            "definition.source",
+            MetricSource::parse,
+        ),
         request: f.get("request").and_then(|p| super::request(decoder, &p)),
         window: f.get("window").and_then(|p| window(decoder, &p)),
         select: f

@@ -10,6 +10,7 @@ use crate::problem::Problem;
 const NOT_HERE: &[&str] = &[
     "connection",
     "dataset",
+    "source",
     "request",
     "window",
     "select",

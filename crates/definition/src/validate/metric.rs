@@ -1,7 +1,7 @@
 use super::request;
 use crate::aggregation::{Aggregation, MetricType};
 use crate::dataset::Dataset;
-use crate::metric::{Covers, Metric, Mode};
+use crate::metric::{Covers, Metric, Mode, Ratio};
 use crate::problem::{Problem, quoted};
 use crate::schedule::{CronError, Schedule};
 use crate::selection::ValueSelect;
@@ -30,7 +30,11 @@ pub(super) fn check(metric: &Metric, problems: &mut Vec<Problem>) {
         let message = "a run with a window covers its window and nothing else";
         problems.push(Problem::new("definition.covers", "covers", message).warning());
     }
-    if metric.select.is_empty() && metric.expression.is_none() && metric.dataset.is_none() {
+    if !metric.is_pushed()
+        && metric.select.is_empty()
+        && metric.expression.is_none()
+        && metric.dataset.is_none()
+    {
         let message = "nothing is selected, so the items of the answer are counted";
         problems.push(Problem::new("definition.select_missing", "select", message).warning());
     }
@@ -41,6 +45,26 @@ fn check_source(metric: &Metric, problems: &mut Vec<Problem>) {
     let mut problem = |path: &str, message: &str| {
         problems.push(Problem::new("definition.metric_source", path, message));
     };
+    if metric.is_pushed() {
+        let fetched = [
+            ("connection", metric.connection.is_some()),
+            ("dataset", metric.dataset.is_some()),
+            ("request", metric.request.is_some()),
+            ("window", metric.window.is_some()),
+            ("select", !metric.select.is_empty()),
+            ("expression", metric.expression.is_some()),
+            ("mode", metric.mode != Mode::Restate),
+            ("covers", metric.covers != Covers::Recent),
+            ("reject_limit", metric.reject_limit != Ratio::HALF),
+        ];
+        for (key, _) in fetched.into_iter().filter(|(_, there)| *there) {
+            problem(
+                key,
+                "belongs to metrics that are fetched; with `source: push` rows come as they are",
+            );
+        }
+        return;
+    }
     if metric.dataset.is_some() {
         let own = [
             ("connection", metric.connection.is_some()),
@@ -61,7 +85,7 @@ fn check_source(metric: &Metric, problems: &mut Vec<Problem>) {
         (None, Some(_)) => problem("connection", "`connection` is missing beside `request`"),
         (None, None) => problem(
             "",
-            "a metric has either `dataset`, or its own `connection` and `request`, or a `formula` over other metrics",
+            "a metric has either `dataset`, or its own `connection` and `request`, or a `formula` over other metrics, or `source: push` for values that are sent to it",
         ),
     }
 }
@@ -89,6 +113,16 @@ pub(super) fn check_rules(metric: &Metric, dataset: Option<&Dataset>, problems: 
             "records are followed one by one with `mode: upsert` only; otherwise write `where`"
                 .into(),
         );
+    }
+    if metric.is_pushed() {
+        if metric_type != MetricType::Events {
+            problem(
+                "definition.source",
+                "type",
+                format!("values are sent to events only, and this metric's type is {metric_type}"),
+            );
+        }
+        return;
     }
     if metric.mode == Mode::Upsert {
         if metric_type != MetricType::Events {

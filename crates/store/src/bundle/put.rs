@@ -5,6 +5,7 @@ use crate::FetchIdentity;
 use crate::database::values;
 use crate::definitions::{Applied, ApplyOutcome, Change, Kind, Put};
 use crate::error::{Error, Result};
+use crate::push::NO_CONNECTION;
 use crate::recompute::Which;
 use crate::{identity, recompute};
 
@@ -212,7 +213,9 @@ impl Bundle<'_> {
                 "metric `{metric}` has neither dataset nor request"
             )));
         };
-        self.needed.insert(fetch.connection.clone());
+        if fetch.connection != NO_CONNECTION {
+            self.needed.insert(fetch.connection.clone());
+        }
         match self.by_hash.get(&identity_hash(&fetch.identity)) {
             Some(id) => Ok(id.clone()),
             None => Ok(self.new_dataset(None, fetch)),

@@ -95,3 +95,17 @@ pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Push {
+    /// The metric
+    pub(crate) name: String,
+    /// A file with rows: a JSON list of {value, date, dimensions, unit, key}, or one row a line; `-` is stdin
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: std::path::PathBuf,
+    /// A name for these rows, so that those without date and key are not counted again when sent again
+    #[arg(long)]
+    pub(crate) batch: Option<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}

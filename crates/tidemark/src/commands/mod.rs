@@ -9,6 +9,7 @@ pub(crate) mod importing;
 pub(crate) mod numbers;
 pub(crate) mod preview;
 pub(crate) mod provenance;
+pub(crate) mod push;
 pub(crate) mod recordings;
 pub(crate) mod runs;
 pub(crate) mod secrets;
