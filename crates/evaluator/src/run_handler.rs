@@ -317,6 +317,7 @@ impl RunHandler {
             bytes: manifest.pages.iter().map(|page| page.bytes).sum(),
             state: "ended".into(),
             at: Timestamp::now().to_string(),
+            waiting_for: String::new(),
         };
         if let Err(error) = self.bus.publish_progress(&progress).await {
             tracing::debug!(%error, "progress is not told");

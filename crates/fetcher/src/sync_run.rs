@@ -12,6 +12,7 @@ mod take;
 mod tell;
 mod unchanged;
 mod variables;
+mod waits;
 mod walks;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use parents::{NoParents, Parents};
 use slots::Slots;
 use unchanged::Validators;
 use variables::Source;
+use waits::{Waits, Why};
 use walks::Run;
 
 /// Where pages and progress go: NATS, or memory in tests.
@@ -201,10 +203,11 @@ impl Engine {
         stop: &Shutdown,
     ) -> Result<RunManifest, Unpublished> {
         let requests = AtomicU32::new(0);
+        let waits = Waits::of(request);
         let mut source = Source::Remembered;
         loop {
             let from_memory = match self
-                .look_up(request, plan, outlet, source, stop, &requests)
+                .look_up(request, plan, outlet, source, stop, (&requests, &waits))
                 .await
             {
                 Ok(from_memory) => from_memory,
@@ -234,11 +237,16 @@ impl Engine {
             let slots = match Slots::lease(self, request, plan, stop).await {
                 Ok(slots) => slots,
                 Err(denied) => {
+                    if matches!(denied, Denied::Spent(_)) {
+                        let why = Why::Slot(&plan.connection).text(Duration::ZERO);
+                        waits.say(outlet, why, self.clock.now().to_string()).await;
+                    }
                     Self::denied(&mut manifest, denied, request, plan);
                     return Ok(manifest);
                 }
             };
-            let run = Run::new(self, request, plan, outlet, &validators, &requests, slots)
+            let counts = (&requests, &waits);
+            let run = Run::new(self, request, plan, outlet, &validators, counts, slots)
                 .begin(manifest, parents);
             let ended = Box::pin(run.go(stop)).await?;
             if ended.outcome != RunOutcome::Failed.as_str() {
@@ -255,7 +263,7 @@ impl Engine {
             manifest = blank(request, &self.clock);
             manifest.started_at.clone_from(&ended.started_at);
             let again = self
-                .look_up(request, plan, outlet, source, stop, &requests)
+                .look_up(request, plan, outlet, source, stop, (&requests, &waits))
                 .await;
             if again.is_err() || plan.scope.connection == known {
                 return Ok(RunManifest {

@@ -15,6 +15,7 @@ use bus::testing::TestServer;
 use bus::{Bus, Outcome};
 use fetcher::budget::Budgets;
 use fetcher::stated_limit::Pause;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 use service::{Clock, Context, Shutdown};
 use support::{Stub, answer, config, ok, with_connection};
@@ -199,6 +200,44 @@ async fn a_limit_that_is_used_up_is_waited_for_before_anybody_is_refused() {
     let times = times.lock().expect("the times").clone();
     assert!(times[1] - times[0] >= Duration::from_millis(1_900));
     assert!(times[2] - times[1] < Duration::from_millis(1_500));
+    fetchers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_the_rate_limit_is_told_with_the_connection() {
+    let server = TestServer::start().await;
+    let stub = Stub::start(|asked| {
+        let (number, more) = (asked.number, asked.number < 2);
+        ok(&format!("{{\"items\":[{number}],\"more\":{more}}}"))
+    })
+    .await;
+    let mut fetchers = Fetchers::start(&server, &stub, 1).await;
+    let connection = json!({"name": "kit", "base_url": stub.url(),
+        "rate_limit": {"requests": 1, "per": "1s"}});
+    let document =
+        json!({"path": "/x", "pagination": {"page": {"param": "page", "has_more": "more"}}});
+    let request = request(1, connection, document);
+    let mut progress = fetchers
+        .bus
+        .progress("default", &request.run)
+        .await
+        .expect("progress");
+    fetchers.order(&request).await;
+    let told = async {
+        loop {
+            let heard = progress.next().await.expect("progress");
+            if !heard.waiting_for.is_empty() {
+                break heard;
+            }
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, told).await.expect("in time");
+    assert_eq!(
+        (told.state.as_str(), told.waiting_for.as_str()),
+        ("waiting", "waiting for the rate limit of connection kit")
+    );
+    let (end, _) = fetchers.end().await;
+    assert_eq!(end.outcome, "complete");
     fetchers.stop().await;
 }
 

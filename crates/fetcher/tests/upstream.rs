@@ -39,6 +39,39 @@ async fn a_throttled_page_is_asked_for_again_after_the_named_wait() {
 }
 
 #[tokio::test]
+async fn a_wait_for_a_retry_is_told_with_its_reason() {
+    let (manifest, memory, _) = get(|asked| match asked.number {
+        0 => answer("503 Service Unavailable", &[("Retry-After", "1")], b"{}"),
+        _ => ok("{\"a\":1}"),
+    })
+    .await;
+    assert_eq!(manifest.outcome, "complete");
+    let told = memory.progress.lock().expect("progress").clone();
+    let told: Vec<(&str, &str)> = told
+        .iter()
+        .map(|one| (one.state.as_str(), one.waiting_for.as_str()))
+        .collect();
+    let (state, why) = told[0];
+    assert_eq!(state, "waiting");
+    assert!(why.starts_with("retrying 503, 2nd try, in "), "{why}");
+    let over = told.iter().skip_while(|(state, _)| *state == "waiting");
+    assert!(
+        over.clone().count() > 0 && over.into_iter().all(|(_, why)| why.is_empty()),
+        "{told:?}"
+    );
+    let (manifest, memory, _) =
+        get(|_| answer("503 Service Unavailable", &[("Retry-After", "300")], b"{}")).await;
+    assert_eq!(manifest.outcome, "checkpoint");
+    let told = memory.progress.lock().expect("progress").clone();
+    let last = told.last().expect("progress");
+    assert_eq!(last.state, "waiting");
+    assert!(
+        last.waiting_for.starts_with("retrying 503, 2nd try, in 3"),
+        "{last:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_wait_beyond_patience_is_handed_back_with_it() {
     let (manifest, _, asked) = get(|_| {
         answer(

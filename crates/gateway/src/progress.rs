@@ -23,7 +23,8 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Streams a run's progress until it ends.
 ///
-/// Events are `progress` (pages, stated pages, records, bytes), `state` (the run, whenever its state
+/// Events are `progress` (pages, stated pages, records, bytes, and in `waiting_for` what is waited for, such as
+/// `retrying 503, 3rd try, in 4 s`; empty when nothing is), `state` (the run, whenever its state
 /// changes) and at last `ended` (the run with what it did to each metric).
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", operation_id = "run_events", tag = "runs",
     params(("id" = String, Path, description = "The run's id")),
@@ -120,6 +121,7 @@ fn progress_event(progress: &Progress) -> Event {
         "records": progress.records,
         "bytes": progress.bytes,
         "at": progress.at,
+        "waiting_for": progress.waiting_for,
     });
     Event::default().event("progress").data(data.to_string())
 }

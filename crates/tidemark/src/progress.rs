@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 /// Plain lines come no more often than this.
-const LINES_EVERY: Duration = Duration::from_secs(1);
+const LINES_EVERY: Duration = Duration::from_secs(3);
 
 /// Shows the progress of one metric's runs on stderr.
 pub(crate) struct Progress {
@@ -50,9 +50,10 @@ impl Progress {
         runs: usize,
     ) {
         let (mut pages, mut stated, mut records) = (0, Some(0), 0);
-        let mut any = false;
+        let mut waiting = "";
         for one in heard {
-            any = true;
+            let why = one.get("waiting_for").and_then(Value::as_str);
+            waiting = why.filter(|why| !why.is_empty()).unwrap_or(waiting);
             let number = |field: &str| one.get(field).and_then(Value::as_u64);
             pages += number("pages").unwrap_or_default();
             records += number("records").unwrap_or_default();
@@ -60,10 +61,11 @@ impl Progress {
                 .zip(number("stated_pages"))
                 .map(|(sum, more)| sum + more);
         }
-        if !any || pages == 0 {
+        if pages == 0 && waiting.is_empty() {
             return;
         }
-        let text = text(pages, stated, records, ended, runs, self.began.elapsed());
+        let took = self.began.elapsed();
+        let text = text(pages, stated, records, (ended, runs), took, waiting);
         self.bar.set_length(stated.unwrap_or(pages).max(pages));
         self.bar.set_position(pages);
         self.bar.set_message(text.clone());
@@ -90,9 +92,9 @@ fn text(
     pages: u64,
     stated: Option<u64>,
     records: u64,
-    ended: usize,
-    runs: usize,
+    (ended, runs): (usize, usize),
     took: Duration,
+    waiting: &str,
 ) -> String {
     let of = stated
         .map(|stated| format!(" of {stated}"))
@@ -108,5 +110,28 @@ fn text(
     } else {
         "pages"
     };
-    format!("{pages}{of} {noun}, {records} records, {rate:.0} records/s{parts}")
+    let waiting = match waiting {
+        "" => String::new(),
+        why => format!("; {why}"),
+    };
+    format!("{pages}{of} {noun}, {records} records, {rate:.0} records/s{parts}{waiting}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_waits_for_stands_behind_what_it_has() {
+        let took = Duration::from_secs(2);
+        let why = "retrying 503, 3rd try, in 4 s";
+        assert_eq!(
+            text(3, Some(10), 30, (0, 1), took, why),
+            "3 of 10 pages, 30 records, 15 records/s; retrying 503, 3rd try, in 4 s"
+        );
+        assert_eq!(
+            text(1, None, 3, (1, 2), took, ""),
+            "1 page, 3 records, 2 records/s, 1 of 2 windows"
+        );
+    }
 }

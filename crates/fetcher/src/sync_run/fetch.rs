@@ -17,6 +17,7 @@ use wire::SyncRequest;
 
 use super::branch::Next;
 use super::unchanged::{self, Validator, Validators};
+use super::waits::{self, Waits, Why};
 use super::{Engine, Outlet};
 use crate::auth::{Access, Token};
 use crate::budget::Denied;
@@ -67,6 +68,7 @@ pub(super) struct Asking<'a, O> {
     pub(super) validators: Option<&'a Validators>,
     /// Counts what is sent.
     pub(super) requests: &'a AtomicU32,
+    pub(super) waits: &'a Waits,
     /// Told to requests in hand: no more tries, finish soon.
     pub(super) winding_down: &'a CancellationToken,
 }
@@ -98,6 +100,7 @@ impl Engine {
             validators,
             requests,
             winding_down,
+            ..
         } = asking;
         let (template, position, number) = (&*next.template, &next.position, next.number);
         let failed = |error: PageError| Stop::Failed(error);
@@ -129,8 +132,8 @@ impl Engine {
         let mut refused: Option<Token> = None;
         loop {
             let is_new = requests.load(Ordering::Relaxed) == 0;
-            self.unpaused(request, plan, is_new, winding_down).await?;
-            self.permit(request, plan, winding_down).await?;
+            self.unpaused(asking, is_new).await?;
+            self.permit(asking).await?;
             tried += 1;
             let began = Instant::now();
             let proof = self.proof(&plan.access, &outgoing.url, refused.as_ref());
@@ -231,11 +234,13 @@ impl Engine {
             );
             let wait = match self.config.retry.next(tried, error.fate(), rand::random()) {
                 retry::Next::GiveUp => return Err(failed(error)),
-                retry::Next::HandBack(wait) => return Err(Stop::HandBack(wait)),
-                retry::Next::Wait(wait) => wait,
+                retry::Next::HandBack(wait) | retry::Next::Wait(wait) => wait,
             };
-            self.instruments.retry(error.class());
-            self.wait("retry", wait, self.config.longest_wait, winding_down)
+            let longest = self.config.longest_wait.min(self.config.retry.longest);
+            if wait <= longest {
+                self.instruments.retry(error.class());
+            }
+            self.wait(asking, &Why::Retry(tried + 1, &error), wait, longest)
                 .await?;
         }
     }
@@ -269,13 +274,13 @@ impl Engine {
 
     /// Waits until the connection is not paused any more. A run that has not begun waits in the ledger instead,
     /// so that it holds nobody up here.
-    async fn unpaused(
-        &self,
-        request: &SyncRequest,
-        plan: &Plan,
-        is_new: bool,
-        winding_down: &CancellationToken,
-    ) -> Result<(), Stop> {
+    async fn unpaused<O: Outlet>(&self, asking: Asking<'_, O>, is_new: bool) -> Result<(), Stop> {
+        let Asking {
+            request,
+            plan,
+            winding_down,
+            ..
+        } = asking;
         let Some(budgets) = &self.budgets else {
             return Ok(());
         };
@@ -292,19 +297,20 @@ impl Engine {
                 return Err(Stop::Interrupted);
             }
             let jitter = Duration::from_millis(rand::random_range(0..=100));
-            self.wait("pause", wait + jitter, longest, winding_down)
-                .await?;
+            let why = Why::Pause(&plan.connection);
+            self.wait(asking, &why, wait + jitter, longest).await?;
         }
         Ok(())
     }
 
     /// Waits for a permit of the connection's budget; without a rate limit there is none to wait for.
-    async fn permit(
-        &self,
-        request: &SyncRequest,
-        plan: &Plan,
-        winding_down: &CancellationToken,
-    ) -> Result<(), Stop> {
+    async fn permit<O: Outlet>(&self, asking: Asking<'_, O>) -> Result<(), Stop> {
+        let Asking {
+            request,
+            plan,
+            winding_down,
+            ..
+        } = asking;
         if winding_down.is_cancelled() {
             return Err(Stop::Interrupted);
         }
@@ -327,8 +333,8 @@ impl Engine {
                 Err(Denied::Spent(wait)) => {
                     let jitter = Duration::from_millis(rand::random_range(0..=50));
                     let longest = self.config.longest_budget_wait;
-                    self.wait("budget", wait + jitter, longest, winding_down)
-                        .await?;
+                    let why = Why::Rate(&plan.connection);
+                    self.wait(asking, &why, wait + jitter, longest).await?;
                 }
                 Err(Denied::Unreachable(reason)) => {
                     trouble += 1;
@@ -340,27 +346,42 @@ impl Engine {
                         return Err(Stop::HandBack(Duration::from_secs(10)));
                     }
                     let pause = Duration::from_secs(1);
-                    self.wait("budget", pause, self.config.longest_wait, winding_down)
+                    let why = Why::Budget(&plan.connection);
+                    self.wait(asking, &why, pause, self.config.longest_wait)
                         .await?;
                 }
             }
         }
     }
 
-    async fn wait(
+    /// Waits, and says why to whoever watches; what is longer than `longest` waits in the ledger.
+    async fn wait<O: Outlet>(
         &self,
-        reason: &'static str,
+        asking: Asking<'_, O>,
+        why: &Why<'_>,
         wait: Duration,
         longest: Duration,
-        winding_down: &CancellationToken,
     ) -> Result<(), Stop> {
+        let say = async |left: Duration| {
+            let at = self.clock.now().to_string();
+            asking.waits.say(asking.outlet, why.text(left), at).await;
+        };
         if wait > longest {
+            say(wait).await;
             return Err(Stop::HandBack(wait));
         }
-        self.instruments.wait(reason, wait);
-        tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
-            () = winding_down.cancelled() => Err(Stop::Interrupted),
+        self.instruments.wait(why.class(), wait);
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            say(left).await;
+            tokio::select! {
+                () = tokio::time::sleep(left.min(waits::AGAIN_EVERY)) => {}
+                () = asking.winding_down.cancelled() => return Err(Stop::Interrupted),
+            }
         }
     }
 

@@ -17,25 +17,35 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 impl<O: Outlet> Run<'_, O> {
     /// Tells how far the run is, unless that was told just now.
     pub(super) async fn tell(&mut self, state: &str) {
+        let progress = self.progress(state);
         let now = Instant::now();
+        self.waits.learn(progress.clone());
         if self.told.is_some_and(|told| now < told + PROGRESS_EVERY) {
             return;
         }
         self.told = Some(now);
+        self.outlet.progress(progress).await;
+    }
+
+    fn progress(&self, state: &str) -> Progress {
         let manifest = &self.manifest;
-        self.outlet
-            .progress(Progress {
-                workspace: manifest.workspace.clone(),
-                dataset: manifest.dataset.clone(),
-                run: manifest.run.clone(),
-                pages: u32::try_from(manifest.pages.len()).unwrap_or(u32::MAX),
-                stated_pages: self.stated_pages(),
-                records: manifest.records,
-                bytes: manifest.pages.iter().map(|page| page.bytes).sum(),
-                state: state.to_owned(),
-                at: self.engine.clock.now().to_string(),
-            })
-            .await;
+        Progress {
+            workspace: manifest.workspace.clone(),
+            dataset: manifest.dataset.clone(),
+            run: manifest.run.clone(),
+            pages: u32::try_from(manifest.pages.len()).unwrap_or(u32::MAX),
+            stated_pages: self.stated_pages(),
+            records: manifest.records,
+            bytes: manifest.pages.iter().map(|page| page.bytes).sum(),
+            state: state.to_owned(),
+            at: self.engine.clock.now().to_string(),
+            // What was waited for in hand is over; what the run is handed back for is not.
+            waiting_for: if state == "waiting" {
+                self.waits.last()
+            } else {
+                String::new()
+            },
+        }
     }
 
     /// Which rule ended the run; nothing while it is not at its end.

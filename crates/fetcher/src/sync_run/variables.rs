@@ -12,6 +12,7 @@ use wire::SyncRequest;
 
 use super::branch::Next;
 use super::fetch::{Asking, Stop};
+use super::waits::Waits;
 use super::{Engine, Outlet};
 use crate::error::PageError;
 use crate::pagination::Walk;
@@ -43,7 +44,7 @@ impl Engine {
         outlet: &O,
         source: Source,
         stop: &Shutdown,
-        requests: &AtomicU32,
+        counts: (&AtomicU32, &Waits),
     ) -> Result<bool, Stop> {
         let wanted: Vec<(String, LookUp)> = plan
             .definition
@@ -72,7 +73,7 @@ impl Engine {
                 remembered = true;
                 value
             } else {
-                let asked = self.ask(request, plan, outlet, (&name, &look_up), stop, requests);
+                let asked = self.ask(request, plan, outlet, (&name, &look_up), stop, counts);
                 let value = asked.await.map_err(|stop| match stop {
                     Stop::Failed(cause) => Stop::Failed(PageError::Variable {
                         name: name.clone(),
@@ -103,7 +104,7 @@ impl Engine {
         outlet: &O,
         (name, look_up): (&str, &LookUp),
         stop: &Shutdown,
-        requests: &AtomicU32,
+        (requests, waits): (&AtomicU32, &Waits),
     ) -> Result<Value, Stop> {
         let mut asking = plan.clone();
         asking.asked = Request {
@@ -138,6 +139,7 @@ impl Engine {
             outlet,
             validators: None,
             requests,
+            waits,
             winding_down: &CancellationToken::new(),
         };
         let fetched = tokio::select! {

@@ -16,6 +16,7 @@ use super::fetch::{self, Asking};
 use super::parents::Parents;
 use super::slots::{self, Slots};
 use super::unchanged::Validators;
+use super::waits::Waits;
 use super::{Engine, Outlet, Unpublished};
 use crate::error::PageError;
 use crate::pagination::{Position, Walk};
@@ -32,6 +33,7 @@ pub(super) struct Run<'a, O> {
     pub(super) outlet: &'a O,
     pub(super) validators: &'a Validators,
     pub(super) requests: &'a AtomicU32,
+    pub(super) waits: &'a Waits,
     pub(super) manifest: RunManifest,
     pub(super) slots: Slots<'a>,
     /// The walks under way: one, or one for each record of the parent that is begun and not through.
@@ -49,7 +51,7 @@ impl<'a, O: Outlet> Run<'a, O> {
         plan: &'a Plan,
         outlet: &'a O,
         validators: &'a Validators,
-        requests: &'a AtomicU32,
+        (requests, waits): (&'a AtomicU32, &'a Waits),
         slots: Slots<'a>,
     ) -> Self {
         Run {
@@ -59,6 +61,7 @@ impl<'a, O: Outlet> Run<'a, O> {
             outlet,
             validators,
             requests,
+            waits,
             manifest: RunManifest::default(),
             slots,
             branches: BTreeMap::new(),
@@ -176,6 +179,7 @@ impl<'a, O: Outlet> Run<'a, O> {
             outlet,
             validators: Some(self.validators),
             requests: self.requests,
+            waits: self.waits,
             winding_down: &winding_down,
         };
         let checkpoint_at = Instant::now() + engine.config.checkpoint_after;

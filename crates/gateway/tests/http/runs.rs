@@ -169,6 +169,7 @@ async fn the_events_of_a_run_end_with_it() {
         run: run.clone(),
         pages: 3,
         stated_pages: Some(10),
+        waiting_for: "retrying 503, 3rd try, in 4 s".into(),
         ..wire::Progress::default()
     };
     house.bus.publish_progress(&progress).await.unwrap();
@@ -177,6 +178,7 @@ async fn the_events_of_a_run_end_with_it() {
         (&heard["pages"], &heard["stated_pages"]),
         (&json!(3), &json!(10))
     );
+    assert_eq!(heard["waiting_for"], "retrying 503, 3rd try, in 4 s");
     house
         .store
         .cancel_run("default", &run, "enough")

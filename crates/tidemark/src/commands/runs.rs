@@ -295,7 +295,10 @@ async fn listen(client: Client, run: String, heard: Arc<Mutex<BTreeMap<String, V
         return;
     };
     while let Some(Ok(event)) = events.next().await {
-        if let Ok(progress) = serde_json::from_str(&event.data) {
+        // The ledger's states say less, and would wipe away what is waited for.
+        if event.name == "progress"
+            && let Ok(progress) = serde_json::from_str(&event.data)
+        {
             heard
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
