@@ -196,7 +196,7 @@ impl Parents {
             let name = self.select.key.as_deref().unwrap_or("id");
             format!(" (`{name}`: {key})")
         });
-        let cure = if self.may_skip(request, error.http_status()) && !self.skips_missing {
+        let cure = if Self::may_skip(request, error.http_status()) && !self.skips_missing {
             "; `skip_missing: true` in `parent` passes over records that the API does not know"
         } else {
             ""
@@ -208,7 +208,7 @@ impl Parents {
     }
 
     /// Whether a failed request says that the API does not know its record.
-    pub(super) fn may_skip(&self, request: u32, status: Option<u16>) -> bool {
+    pub(super) fn may_skip(request: u32, status: Option<u16>) -> bool {
         request == 1 && matches!(status, Some(404 | 410))
     }
 

@@ -94,7 +94,7 @@ impl<O: Outlet> Run<'_, O> {
             }
             if let Some(parents) = &mut self.parents
                 && parents.skips_missing
-                && parents.may_skip(number, Some(status))
+                && super::parents::Parents::may_skip(number, Some(status))
             {
                 parents.skipped += 1;
                 branch.end = Some(RunEnd::EmptyPage);
