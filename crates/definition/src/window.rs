@@ -63,20 +63,20 @@ pub const MAX_WINDOWS: usize = 10_000;
 
 /// Returns the windows that one slot asks for, newest first; one is one run.
 ///
-/// Without `last_success`, or without a lookback, it reaches back `last` from `now`. Otherwise it
-/// starts the lookback before `last_success`, the end of the last window that was fetched. That
+/// Without `whole_until`, or without a lookback, it reaches back `last` from `now`. Otherwise it
+/// starts the lookback before `whole_until`, the end of what was fetched whole (see [`whole_until`]). That
 /// end lies at the end of a bucket, which may have been open when it was fetched: its last bucket
 /// is always asked for again. All edges are bucket starts of `coarsest`, so the newest window ends
 /// with the bucket that is open now.
 pub fn plan(
     window: &Window,
-    last_success: Option<Timestamp>,
+    whole_until: Option<Timestamp>,
     now: Timestamp,
     zone: &TimeZone,
     coarsest: Granularity,
     week_start: Weekday,
 ) -> Vec<Interval> {
-    let from = match (last_success, window.lookback) {
+    let from = match (whole_until, window.lookback) {
         (Some(end), Some(lookback)) => {
             let last_instant = end.checked_sub(1.nanosecond()).unwrap_or(end).min(now);
             lookback
@@ -92,6 +92,46 @@ pub fn plan(
         coarsest,
         week_start,
     )
+}
+
+/// Returns until when nothing that a first sync at `now` would ask for is missing from any of `metrics`: the
+/// end of the windows that each has whole (in order and apart), or the first hole in them.
+///
+/// `None` when the beginning is missing, so that all of it is to be asked for. What ended before that
+/// beginning, with nothing after it, counts: a sync goes on where a long outage began. Where no metric reads
+/// the dataset, it is `fetched_until`, the end of the last window that was fetched.
+pub fn whole_until(
+    window: &Window,
+    metrics: &[Vec<Interval>],
+    fetched_until: Option<Timestamp>,
+    now: Timestamp,
+    zone: &TimeZone,
+    coarsest: Granularity,
+    week_start: Weekday,
+) -> Option<Timestamp> {
+    let first = window.last.before(&now.to_zoned(zone.clone())).timestamp();
+    let first = coarsest.start_of(first, zone, week_start);
+    let of_metrics = metrics.iter().map(|whole| unbroken(whole, first));
+    of_metrics.min().unwrap_or(fetched_until)
+}
+
+/// The end of what is whole from `first` on.
+fn unbroken(whole: &[Interval], first: Timestamp) -> Option<Timestamp> {
+    let (before, after) = whole.split_at(whole.partition_point(|one| one.end <= first));
+    let mut until = first;
+    for one in after {
+        if one.start > until {
+            break;
+        }
+        until = one.end;
+    }
+    if until > first {
+        return Some(until);
+    }
+    before
+        .last()
+        .map(|one| one.end)
+        .filter(|_| after.is_empty())
 }
 
 /// Returns the windows that fetch `range` again in steps, newest first, snapped outward to bucket
@@ -157,6 +197,26 @@ mod tests {
             )
         })
         .collect()
+    }
+
+    #[test]
+    fn a_hole_in_what_was_fetched_is_where_the_next_sync_begins() {
+        let whole = |days: &[(&str, &str)]| {
+            let day = |text: &str| at(&format!("2026-03-{text}T00:00:00Z"));
+            let whole: Vec<_> = days
+                .iter()
+                .map(|(start, end)| Interval::new(day(start), day(end)))
+                .collect();
+            unbroken(&whole, day("20")).map(|until| until.strftime("%d").to_string())
+        };
+        assert_eq!(whole(&[]), None);
+        assert_eq!(whole(&[("20", "31")]).as_deref(), Some("31"));
+        assert_eq!(whole(&[("18", "31")]).as_deref(), Some("31"));
+        assert_eq!(whole(&[("21", "31")]), None, "its beginning is missing");
+        assert_eq!(whole(&[("20", "23"), ("26", "31")]).as_deref(), Some("23"));
+        assert_eq!(whole(&[("01", "05"), ("10", "12")]).as_deref(), Some("12"));
+        assert_eq!(whole(&[("01", "05"), ("26", "31")]), None);
+        assert_eq!(whole(&[("01", "20"), ("26", "31")]), None);
     }
 
     #[test]

@@ -103,6 +103,11 @@ pub(crate) async fn apply(
             let folded = fold(rows, &subject.rules, run.slot);
             restate_metric(commit, run, subject, &folded).await?
         };
+        if restated.refused.is_none() && run.ended == Ended::Complete {
+            commit
+                .has_whole_window(&subject.name, subject.revision)
+                .await?;
+        }
         if let Some(refused) = &restated.refused {
             outcome.outcome = Outcome::Failed;
             outcome.error = Some(refused.written());

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use definition::window::{Interval, backfill as backfill_windows, plan};
-use definition::{Fetch, Granularity, Metric, Weekday};
+use definition::window::{Interval, backfill as backfill_windows, plan, whole_until};
+use definition::{Fetch, Granularity, Metric, MetricType, Weekday};
 use http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -59,20 +59,7 @@ pub(crate) async fn sync(
     content.nothing()?;
     let subject = Subject::load(&gateway, &caller.workspace, &name).await?;
     let now = gateway.context().clock.now();
-    let windows = match &subject.fetch.window {
-        None => Vec::new(),
-        Some(window) => {
-            let last = subject.dataset.last_window_end.map(time::instant);
-            plan(
-                window,
-                last,
-                now,
-                &subject.zone,
-                subject.coarsest,
-                subject.week_start,
-            )
-        }
-    };
+    let windows = subject.windows(now);
     subject
         .open(&gateway, &caller, RunKind::Manual, now, windows)
         .await
@@ -197,6 +184,8 @@ struct Subject {
     zone: TimeZone,
     coarsest: Granularity,
     week_start: Weekday,
+    /// The windows that each metric of the dataset has whole, levels left out.
+    whole: Vec<Vec<Interval>>,
 }
 
 impl Subject {
@@ -220,8 +209,17 @@ impl Subject {
         // As the scheduler cuts them, so that a window asked for by hand is one that it knows.
         let (mut coarsest, mut zone, mut week_start) =
             (Granularity::Hour, metric.zone(), metric.week_start);
-        for other in gateway.store().metrics_of(workspace, &dataset.id).await? {
-            let other = other.metric()?;
+        let mut whole = Vec::new();
+        let named = match &dataset.name {
+            Some(name) => crate::definitions::dataset(gateway, workspace, name).await?,
+            None => None,
+        };
+        for stored in gateway.store().metrics_of(workspace, &dataset.id).await? {
+            let other = stored.metric()?;
+            if !other.paused && other.metric_type(named.as_ref()) != MetricType::Levels {
+                let windows = stored.whole_windows(&dataset).into_iter();
+                whole.push(windows.map(Interval::from).collect());
+            }
             if other.resolution >= coarsest {
                 (coarsest, zone, week_start) = (other.resolution, other.zone(), other.week_start);
             }
@@ -233,7 +231,27 @@ impl Subject {
             zone,
             coarsest,
             week_start,
+            whole,
         })
+    }
+
+    /// What a sync at `now` asks for, cut as the scheduler cuts it.
+    fn windows(&self, now: Timestamp) -> Vec<Interval> {
+        let Some(window) = &self.fetch.window else {
+            return Vec::new();
+        };
+        let (zone, coarsest, week_start) = (&self.zone, self.coarsest, self.week_start);
+        let fetched_until = self.dataset.last_window_end.map(time::instant);
+        let whole_until = whole_until(
+            window,
+            &self.whole,
+            fetched_until,
+            now,
+            zone,
+            coarsest,
+            week_start,
+        );
+        plan(window, whole_until, now, zone, coarsest, week_start)
     }
 
     async fn open(

@@ -1,9 +1,9 @@
 //! When a dataset is due, and for which windows: decided from its definitions alone.
 
-use definition::{Dataset, Granularity, Interval, Schedule, Weekday, window};
+use definition::{Dataset, Granularity, Interval, MetricType, Schedule, Weekday, window};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use store::{StoredDataset, StoredMetric, Unreadable};
+use store::{StoredDataset, StoredMetric, Unreadable, instant};
 
 /// Slots that were missed are walked through one by one up to this many, then jumped over.
 const MISSED_SLOTS_WALKED: u32 = 64;
@@ -19,6 +19,10 @@ pub(crate) struct Agenda {
     zone: TimeZone,
     week_start: Weekday,
     seed: u64,
+    /// The windows that each metric has whole; levels, which no window fills, are not among them.
+    whole: Vec<Vec<Interval>>,
+    /// The greatest end of a window that was fetched.
+    last_window_end: Option<Timestamp>,
 }
 
 impl Agenda {
@@ -40,6 +44,8 @@ impl Agenda {
                 .unwrap_or(TimeZone::UTC),
             week_start: Weekday::Monday,
             seed: Schedule::spread_seed(&dataset.id),
+            whole: Vec::new(),
+            last_window_end: dataset.last_window_end.map(instant),
         };
         let rests = named.is_some_and(|named| named.paused);
         for stored in metrics {
@@ -50,6 +56,10 @@ impl Agenda {
                 agenda.week_start = metric.week_start;
             }
             if !metric.paused && !rests {
+                if metric.metric_type(named) != MetricType::Levels {
+                    let whole = stored.whole_windows(dataset).into_iter();
+                    agenda.whole.push(whole.map(Interval::from).collect());
+                }
                 let entry = (metric.schedule(named), metric.zone());
                 if !agenda.schedules.contains(&entry) {
                     agenda.schedules.push(entry);
@@ -92,24 +102,21 @@ impl Agenda {
     }
 
     /// Returns what one slot asks for, newest first; a single `None` where there are no windows.
-    pub(crate) fn windows(
-        &self,
-        last_window_end: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Vec<Option<Interval>> {
-        match &self.window {
-            None => vec![None],
-            Some(window) => window::plan(
-                window,
-                last_window_end,
-                now,
-                &self.zone,
-                self.coarsest,
-                self.week_start,
-            )
-            .into_iter()
-            .map(Some)
-            .collect(),
-        }
+    pub(crate) fn windows(&self, now: Timestamp) -> Vec<Option<Interval>> {
+        let Some(window) = &self.window else {
+            return vec![None];
+        };
+        let (zone, coarsest, week_start) = (&self.zone, self.coarsest, self.week_start);
+        let whole_until = window::whole_until(
+            window,
+            &self.whole,
+            self.last_window_end,
+            now,
+            zone,
+            coarsest,
+            week_start,
+        );
+        let windows = window::plan(window, whole_until, now, zone, coarsest, week_start);
+        windows.into_iter().map(Some).collect()
     }
 }

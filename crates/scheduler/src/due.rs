@@ -129,13 +129,12 @@ impl Context {
             return Ok(Decision::Later(agenda.next_after(now)));
         }
         let slot = agenda.newest_due(due, now);
-        let last_window_end = dataset.last_window_end.map(instant);
         Ok(Decision::Open(DueSlot {
             workspace: dataset.workspace.clone(),
             dataset: dataset.id.clone(),
             slot: slot.as_millisecond(),
             windows: agenda
-                .windows(last_window_end, now)
+                .windows(now)
                 .into_iter()
                 .map(|window| window.map(store::Interval::from))
                 .collect(),

@@ -71,6 +71,8 @@ pub(crate) struct Held {
     /// The coverage as it is in the store, once read.
     coverage: Option<Vec<Coverage>>,
     pub(crate) series: Option<Series>,
+    /// The windows it has whole, as stored.
+    pub(crate) windows: Option<String>,
 }
 
 impl Store {
@@ -427,7 +429,7 @@ impl Commit {
 
     async fn hold(mut tx: Tx, run: Run, facts: Facts) -> Result<Self> {
         let step = "lock metrics";
-        let sql = "SELECT id, name, revision, version, records_revision FROM metrics WHERE workspace = $1 AND dataset = $2 \
+        let sql = "SELECT id, name, revision, version, records_revision, windows FROM metrics WHERE workspace = $1 AND dataset = $2 \
                    ORDER BY name §lock";
         let rows = tx
             .rows(step, sql, values![&run.workspace, &run.dataset])
@@ -445,6 +447,7 @@ impl Commit {
                     is_raised: false,
                     coverage: None,
                     series: None,
+                    windows: row.text_or_null(5)?,
                 },
             );
             metrics.push(CommitMetric {

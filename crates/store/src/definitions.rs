@@ -202,6 +202,8 @@ pub struct StoredMetric {
     pub document: String,
     /// The version of its data.
     pub version: i64,
+    /// The windows it has whole, as stored: read them with [`StoredMetric::whole_windows`].
+    pub windows: Option<String>,
 }
 
 /// How many revisions of a metric are kept: enough for years of edits, small enough to list.
@@ -338,7 +340,7 @@ macro_rules! metrics {
     ($end:literal) => {
         concat!(
             "SELECT m.name, m.revision, (SELECT f.document FROM definitions f WHERE f.workspace = m.workspace ",
-            "AND f.kind = 'metric' AND f.name = m.name), m.version, m.dataset FROM metrics m ",
+            "AND f.kind = 'metric' AND f.name = m.name), m.version, m.dataset, m.windows FROM metrics m ",
             $end
         )
     };
@@ -351,6 +353,7 @@ fn metric(row: &Row) -> Result<StoredMetric> {
         revision: row.int(1)?,
         document: row.text_or_null(2)?.unwrap_or_default(),
         version: row.int(3)?,
+        windows: row.text_or_null(5)?,
     })
 }
 

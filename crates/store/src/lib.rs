@@ -33,6 +33,7 @@ pub mod testing;
 mod tokens;
 mod value;
 mod watches;
+mod windows;
 mod workspaces;
 
 use std::sync::Arc;

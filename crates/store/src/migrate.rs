@@ -50,6 +50,12 @@ const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/sqlite/0007_calculated.sql"),
         include_str!("../migrations/postgres/0007_calculated.sql"),
     ),
+    (
+        8,
+        "windows",
+        include_str!("../migrations/sqlite/0008_windows.sql"),
+        include_str!("../migrations/postgres/0008_windows.sql"),
+    ),
 ];
 
 /// The advisory lock that one migrating process holds; any number that nobody else uses.

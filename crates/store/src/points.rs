@@ -260,7 +260,7 @@ impl Store {
         let sql = "SELECT value FROM settings WHERE key = $1";
         let row = tx.row(step, sql, values![EPOCH_SETTING]).await?;
         let version = next_version(version, epoch(row.as_ref())?);
-        let sql = "UPDATE metrics SET version = $2, last_success_at = NULL, records_revision = NULL \
+        let sql = "UPDATE metrics SET version = $2, last_success_at = NULL, records_revision = NULL, windows = NULL \
                    WHERE id = $1";
         tx.run(step, sql, values![id, version]).await?;
         let entry = Entry {

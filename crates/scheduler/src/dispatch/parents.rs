@@ -109,7 +109,7 @@ async fn open(
             return Ok(());
         }
     };
-    let windows = agenda.windows(dataset.last_window_end.map(instant), now);
+    let windows = agenda.windows(now);
     store
         .open_runs(&NewRuns {
             workspace: dataset.workspace.clone(),
