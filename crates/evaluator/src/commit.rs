@@ -1,6 +1,6 @@
 //! A run's rows into the store, in one transaction: restated cells, coverage, versions, news.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use definition::Interval;
 use expression::FieldsSeen;
@@ -287,7 +287,10 @@ async fn restate_metric(
         return Ok(Restated { refused, ..told });
     }
     let before = previous_samples(commit, subject, &existing, run).await?;
-    let replaced = write(commit, subject, run, folded, &restatement).await?;
+    let mut replaced = write(commit, subject, run, folded, &restatement).await?;
+    replaced
+        .changes
+        .extend(gone(&before, folded, run.slot.as_millisecond()));
     let coverage: Vec<store::Coverage> = restatement.coverage.iter().map(stored_coverage).collect();
     if coverage != stored {
         commit.set_coverage(&subject.name, &coverage).await?;
@@ -426,6 +429,19 @@ async fn previous_samples(
         }
         _ => Ok(Vec::new()),
     }
+}
+
+/// Members of a level that were there at the sync before and are not at this one: their value is nothing now.
+fn gone(before: &[Cell], folded: &Folded, at: i64) -> Vec<CellChange> {
+    let here: HashSet<String> = folded.cells.keys().map(SeriesKey::canonical).collect();
+    let gone = before.iter().filter(|cell| !here.contains(&cell.series));
+    gone.map(|cell| CellChange {
+        series: cell.series.clone(),
+        start: at,
+        old: Some(cell.state.clone()),
+        new: None,
+    })
+    .collect()
 }
 
 fn announcement(
