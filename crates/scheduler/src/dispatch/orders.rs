@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use definition::{Connection, Definition, Parent, Records};
+use definition::{Connection, Dataset, Definition, Parent, Records};
 use jiff::Timestamp;
 use store::{
     Kind, Run, RunEnd, SealedSecret, Store, StoredDataset, StoredMetric, Unreadable, instant,
@@ -75,6 +75,8 @@ async fn with_parent(
 struct Known {
     datasets: BTreeMap<String, StoredDataset>,
     metrics: BTreeMap<String, Vec<StoredMetric>>,
+    /// Named datasets as people wrote them: what their metrics leave out stands there.
+    written: BTreeMap<String, Dataset>,
     connections: BTreeMap<String, Result<Ready, Box<RunEnd>>>,
 }
 
@@ -89,7 +91,19 @@ impl Known {
         let ids = unique(runs.iter().map(|run| &run.dataset));
         let names = unique(runs.iter().map(|run| &run.connection));
         let datasets = store.datasets_by_id(workspace, &ids).await?;
+        let named = unique(datasets.iter().filter_map(|dataset| dataset.name.as_ref()));
+        let written = store
+            .definitions_named(workspace, Kind::Dataset, &named)
+            .await?;
         Ok(Self {
+            // One that cannot be read has no say in what is counted.
+            written: written
+                .into_iter()
+                .filter_map(|one| match one.definition() {
+                    Ok(Definition::Dataset(dataset)) => Some((one.name, dataset)),
+                    _ => None,
+                })
+                .collect(),
             datasets: datasets
                 .into_iter()
                 .map(|dataset| (dataset.id.clone(), dataset))
@@ -124,6 +138,12 @@ impl Known {
             requires.push(wire::sync_request::RESUME_BY_MANIFEST.to_owned());
         }
         let parent = fetch.parent.clone();
+        let name = dataset.name.as_ref();
+        let written = name.and_then(|name| self.written.get(name));
+        let metrics = self
+            .metrics
+            .get(&run.dataset)
+            .map_or(&[][..], Vec::as_slice);
         let request = SyncRequest {
             workspace: run.workspace.clone(),
             dataset: run.dataset.clone(),
@@ -142,22 +162,30 @@ impl Known {
             secrets: ready.secrets.clone(),
             epoch: run.epoch,
             resume,
-            records_hint: self.records_hint(run)?,
+            records_hint: records_hint(written, metrics)?,
             requires,
             parent: None,
         };
         Ok((request, parent))
     }
+}
 
-    /// The records path that most metrics agree on, for counting; empty when none says.
-    fn records_hint(&self, run: &Run) -> Result<String, Box<RunEnd>> {
-        for stored in self.metrics.get(&run.dataset).into_iter().flatten() {
-            let metric = stored.metric().map_err(|error| unreadable(&error))?;
-            if let Some(Records::Path(path)) = metric.select.records {
-                return Ok(path);
-            }
+/// The records path of the first metric that selects one, of its own or its dataset's, for counting; empty when none
+/// does.
+fn records_hint(
+    written: Option<&Dataset>,
+    metrics: &[StoredMetric],
+) -> Result<String, Box<RunEnd>> {
+    for stored in metrics {
+        let metric = stored.metric().map_err(|error| unreadable(&error))?;
+        if let Some(Records::Path(path)) = metric.selection(written).records {
+            return Ok(path);
         }
-        Ok(String::new())
+    }
+    // A dataset without metrics, such as one that is only a parent, is counted too.
+    match written.and_then(|written| written.records.clone()) {
+        Some(Records::Path(path)) => Ok(path),
+        _ => Ok(String::new()),
     }
 }
 
@@ -274,4 +302,39 @@ pub(super) fn refused(code: &str, message: &str, attention: Option<&str>) -> Box
         needs_attention: attention.map(str::to_owned),
         ..RunEnd::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Vec<Definition> {
+        let bundle = definition::parse(text, "test").expect("definitions");
+        let located = bundle.definitions.into_iter();
+        located.map(|located| located.definition).collect()
+    }
+
+    #[test]
+    fn a_datasets_own_records_are_counted_where_its_metrics_select_none() {
+        let all = of(
+            "kind: dataset\nname: orders\nconnection: shop\nrequest: { path: /orders }\nrecords: data.orders\n\
+            ---\nkind: metric\nname: revenue\ndataset: orders\nselect: { value: total, date: at }\n\
+            ---\nkind: metric\nname: lines\ndataset: orders\nselect: { records: data.lines, value: total, date: at }\n",
+        );
+        let Definition::Dataset(dataset) = &all[0] else {
+            panic!("{:?}", all[0]);
+        };
+        let [revenue, lines] = [&all[1], &all[2]].map(|definition| StoredMetric {
+            name: String::new(),
+            revision: 1,
+            document: definition.to_document().to_string(),
+            version: 1,
+        });
+        let hint = |written, metrics: &[StoredMetric]| records_hint(written, metrics).ok();
+        let own = Some("data.orders".to_owned());
+        assert_eq!(hint(Some(dataset), std::slice::from_ref(&revenue)), own);
+        assert_eq!(hint(Some(dataset), &[]), own);
+        assert_eq!(hint(Some(dataset), &[lines]), Some("data.lines".to_owned()));
+        assert_eq!(hint(None, &[revenue]), Some(String::new()));
+    }
 }
