@@ -148,7 +148,7 @@ fn unusable(what: &str, problems: &[definition::Problem]) -> PageError {
     PageError::Request(format!("its {what} cannot be read ({first})"))
 }
 
-fn interval(window: &wire::Window) -> Result<Interval, PageError> {
+pub(crate) fn interval(window: &wire::Window) -> Result<Interval, PageError> {
     let read = |text: &str| {
         text.parse::<Timestamp>()
             .map_err(|_| PageError::Request("its window has no readable dates".to_owned()))

@@ -39,6 +39,7 @@ use parents::{NoParents, Parents};
 use slots::Slots;
 use unchanged::Validators;
 use variables::Source;
+pub(crate) use variables::value_at;
 use waits::{Waits, Why};
 use walks::Run;
 

@@ -71,7 +71,7 @@ async fn a_connection_that_works_shows_each_step() {
         ),
         secrets: vec![seal(&identity, &stub.url(), "canary-81")],
         path: "/v1/things?limit=1".to_owned(),
-        requires: Vec::new(),
+        ..ConnectionTest::default()
     };
     let tested = engine(settings).try_connection(&asked).await;
     assert!(tested.ok, "{tested:#?}");
@@ -173,7 +173,7 @@ async fn answers_that_are_no_data_are_told_apart() {
             "answer",
             "upstream.forbidden",
             "403",
-            "check their rights",
+            "write the connection's `auth`",
         ),
         (
             ("404 Not Found", "{}"),
@@ -295,4 +295,150 @@ async fn a_token_that_is_refused_names_the_token_server() {
         "is not set",
         "tidemark secret set",
     );
+}
+
+#[tokio::test]
+async fn a_trial_asks_what_a_metric_asks_with_the_variables_looked_up() {
+    let stub = Stub::start(|request| match request.target() {
+        "/me" => ok("{\"org\":{\"id\":17}}"),
+        "/orgs/17/events?since=2026-01-01&page=1" => ok("{\"events\":[]}"),
+        _ => answer("404 Not Found", &[], b"{}"),
+    })
+    .await;
+    let asked = |select: &str, path: &str| ConnectionTest {
+        workspace: "default".to_owned(),
+        connection: Some(
+            json!({ "name": "api", "base_url": stub.url(),
+                "variables": { "org": { "path": "/me", "select": select } } })
+            .into(),
+        ),
+        request: Some(
+            json!({ "path": path, "query": { "since": "{{ window.start | date }}" },
+                "pagination": { "page": { "param": "page" } } })
+            .into(),
+        ),
+        window: Some(wire::Window {
+            start: "2026-01-01T00:00:00Z".to_owned(),
+            end: "2026-02-01T00:00:00Z".to_owned(),
+        }),
+        timezone: "UTC".to_owned(),
+        asks_for: "events_held".to_owned(),
+        ..ConnectionTest::default()
+    };
+    let engine = engine(config(&[stub.address]));
+    let path = "/orgs/{{ connection.org }}/events";
+    let tested = engine.try_connection(&asked("org.id", path)).await;
+    assert!(tested.ok, "{tested:#?}");
+    let steps: Vec<&str> = tested.steps.iter().map(|step| step.step.as_str()).collect();
+    assert_eq!(steps, ["address", "variables", "connect", "answer", "body"]);
+    assert!(
+        tested.steps[3].message.contains("as `events_held` asks"),
+        "{tested:#?}"
+    );
+
+    let tested = engine.try_connection(&asked("org.key", path)).await;
+    broken(
+        &tested,
+        "variables",
+        "variable.look_up",
+        "variable `org`",
+        "variables.org.select",
+    );
+    let tested = engine.try_connection(&asked("org.id", "/wrong")).await;
+    broken(
+        &tested,
+        "answer",
+        "upstream.not_found",
+        "404",
+        "`request.path` of `events_held`",
+    );
+}
+
+#[tokio::test]
+async fn wrong_places_of_tokens_are_told_from_wrong_credentials() {
+    let nothing = Stub::start(|_| answer("404 Not Found", &[], b"{}")).await;
+    let page = Stub::start(|_| ok("<html>Welcome</html>")).await;
+    let refusing = Stub::start(|_| answer("401 Unauthorized", &[], b"{}")).await;
+    let giving = Stub::start(|request| match request.target() {
+        "/token" | "/in" => ok("{\"access_token\":\"t0k3n-of-mine\",\"token\":\"t0k3n-of-mine\"}"),
+        _ => answer("401 Unauthorized", &[], b"{}"),
+    })
+    .await;
+    let identity = Identity::generate();
+    let oauth2 = |url: String| {
+        json!({ "oauth2": { "grant": "client_credentials", "token_url": format!("{url}/token"),
+            "client_id": "me", "client_secret": { "secret": "key" } } })
+    };
+    let login = |url: String| {
+        json!({ "login": { "request": { "url": format!("{url}/in"), "body": { "password": { "secret": "key" } } },
+            "token": "token", "put": { "header": "Authorization" } } })
+    };
+    for (auth, stub, step, cure) in [
+        (
+            oauth2(nothing.url()),
+            &nothing,
+            "token",
+            "check `auth.oauth2.token_url`",
+        ),
+        (
+            oauth2(page.url()),
+            &page,
+            "token",
+            "probably no token server",
+        ),
+        (
+            oauth2(refusing.url()),
+            &refusing,
+            "token",
+            "`tidemark secret set key`",
+        ),
+        (
+            oauth2(giving.url()),
+            &giving,
+            "answer",
+            "a token was given and the API does not take it",
+        ),
+        (
+            login(nothing.url()),
+            &nothing,
+            "token",
+            "check `auth.login.request.url`",
+        ),
+        (
+            login(page.url()),
+            &page,
+            "token",
+            "`auth.login.request.url`",
+        ),
+        (
+            login(refusing.url()),
+            &refusing,
+            "token",
+            "check its user and password",
+        ),
+        (
+            login(giving.url()),
+            &giving,
+            "answer",
+            "where the token is put",
+        ),
+    ] {
+        let settings = Config {
+            identities: vec![identity.clone()],
+            ..config(&[stub.address])
+        };
+        let asked = ConnectionTest {
+            workspace: "default".to_owned(),
+            connection: Some(json!({ "name": "api", "base_url": stub.url(), "auth": auth }).into()),
+            secrets: vec![seal(&identity, &stub.url(), "canary-83")],
+            ..ConnectionTest::default()
+        };
+        let tested = engine(settings).try_connection(&asked).await;
+        let last = tested.steps.last().expect("a step");
+        assert_eq!(last.step, step, "{tested:#?}");
+        assert!(
+            !tested.ok && tested.cure.contains(cure),
+            "no `{cure}` in {tested:#?}"
+        );
+    }
 }

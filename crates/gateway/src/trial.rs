@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use definition::{Connection, Definition, Name};
+use definition::window::plan;
+use definition::{Connection, Definition, Fetch, Metric, Name};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use store::Kind;
@@ -27,7 +28,8 @@ const PATH_BYTES: usize = 8192;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Trial {
-    /// A path below the base address, with a query if need be; the base address itself without one.
+    /// A path below the base address, with a query if need be; without one, the request of one of the connection's metrics
+    /// as a sync would make it, or the base address where there is none.
     #[schema(example = "/v3/subscribers?page=1")]
     path: Option<String>,
 }
@@ -48,7 +50,7 @@ pub(crate) struct Tried {
 /// One step.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TriedStep {
-    /// `secrets`, `address`, `token`, `connect`, `answer` or `body`.
+    /// `secrets`, `address`, `token`, `variables`, `connect`, `answer` or `body`.
     #[schema(example = "connect")]
     step: String,
     /// `passed` or `failed`.
@@ -103,7 +105,17 @@ pub(crate) async fn test(
     let stored = stored(&gateway, &caller.workspace, Kind::Connection, &name).await?;
     let connection = stored.connection()?;
     let needed = connection.secrets();
+    let used = if path.is_empty() {
+        used(&gateway, &caller.workspace, &name).await?
+    } else {
+        None
+    };
+    let used = used.unwrap_or_default();
     let question = ConnectionTest {
+        request: used.request,
+        window: used.window,
+        timezone: used.timezone,
+        asks_for: used.of,
         workspace: caller.workspace.clone(),
         secrets: sealed(&gateway, &caller.workspace, &connection, &needed).await?,
         connection: Some(Definition::Connection(connection).to_document().into()),
@@ -135,6 +147,74 @@ pub(crate) async fn test(
         }),
         cure: Some(tested.cure).filter(|cure| !cure.is_empty()),
     }))
+}
+
+/// A request that is made of the connection already.
+#[derive(Default)]
+struct Used {
+    /// The metric or dataset.
+    of: String,
+    request: Option<wire::Json>,
+    window: Option<wire::Window>,
+    timezone: String,
+}
+
+/// The request of a metric of the connection, as its next sync would make it; one that needs no record of a parent.
+async fn used(
+    gateway: &Gateway,
+    workspace: &str,
+    connection: &str,
+) -> Result<Option<Used>, Problem> {
+    let datasets = gateway.store().datasets_of(workspace, connection).await?;
+    let ids: Vec<String> = datasets.iter().map(|one| one.id.clone()).collect();
+    let metrics = gateway.store().metrics_of_all(workspace, &ids).await?;
+    let mut best: Option<(u8, Fetch, Option<Metric>, String)> = None;
+    for dataset in &datasets {
+        // What cannot be read is told by those who need it.
+        let Ok(fetch) = dataset.fetch() else { continue };
+        if fetch.parent.is_some() {
+            continue;
+        }
+        let own = metrics.get(&dataset.id).into_iter().flatten();
+        let own: Vec<Metric> = own.filter_map(|stored| stored.metric().ok()).collect();
+        let metric = own.iter().find(|one| !one.paused).or(own.first()).cloned();
+        let rank = match &metric {
+            Some(metric) if !metric.paused => 2,
+            Some(_) => 1,
+            None => 0,
+        };
+        let name = metric.as_ref().map(|metric| metric.name.to_string());
+        let name = name.or_else(|| dataset.name.clone()).unwrap_or_default();
+        if best.as_ref().is_none_or(|(known, ..)| rank > *known) {
+            best = Some((rank, fetch, metric, name));
+        }
+    }
+    Ok(best.map(|(_, fetch, metric, of)| Used {
+        of,
+        window: window(gateway, &fetch, metric.as_ref()),
+        timezone: fetch.zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+        request: Some(
+            serde_json::to_value(&fetch.request)
+                .unwrap_or_default()
+                .into(),
+        ),
+    }))
+}
+
+/// The newest window that a first sync would ask for.
+fn window(gateway: &Gateway, fetch: &Fetch, metric: Option<&Metric>) -> Option<wire::Window> {
+    let windows = plan(
+        fetch.window.as_ref()?,
+        None,
+        gateway.context().clock.now(),
+        &metric.map_or(jiff::tz::TimeZone::UTC, Metric::zone),
+        metric.map_or(definition::Granularity::Day, |metric| metric.resolution),
+        metric.map_or(jiff::civil::Weekday::Monday, |metric| metric.week_start),
+    );
+    windows.first().map(|newest| wire::Window {
+        start: newest.start.to_string(),
+        end: newest.end.to_string(),
+    })
 }
 
 /// The sealed values of what a connection needs, tied to its addresses; what is not set is left out.

@@ -421,7 +421,7 @@ pub(crate) enum ConnectionAction {
     Test {
         /// The connection
         name: String,
-        /// A path below its base address [default: the base address itself]
+        /// A path below its base address [default: what one of its metrics asks for, else the base address itself]
         #[arg(long)]
         path: Option<String>,
         #[command(flatten)]

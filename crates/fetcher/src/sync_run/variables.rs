@@ -18,6 +18,7 @@ use crate::error::PageError;
 use crate::pagination::Walk;
 use crate::plan::Plan;
 use crate::reader::Reader;
+use crate::redact::Redactor;
 
 /// Where the values may come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,36 +147,44 @@ impl Engine {
             fetched = self.page(asking, &next) => fetched,
             () = stop.requested() => return Err(Stop::Interrupted),
         };
-        let failed = |reason: String| {
-            Stop::Failed(PageError::LookUp {
-                select: look_up.select.clone(),
-                reason,
-            })
-        };
         let body = fetched?.body.unwrap_or_default();
-        if body.is_empty() {
-            return Err(failed("the answer is empty".to_owned()));
-        }
-        let found = expression::select_path(&look_up.select, &body)
-            .map_err(|error| failed(error.to_string()))?;
-        let value = match found {
-            None | Some(Value::Null) => return Err(failed("nothing stands there".to_owned())),
-            Some(Value::String(text)) if text.trim().is_empty() => {
-                return Err(failed("an empty text stands there".to_owned()));
-            }
-            Some(Value::String(text)) if text.chars().count() > Variable::MAX_TEXT => {
-                return Err(failed("the text that stands there is too long".to_owned()));
-            }
-            Some(Value::Array(_) | Value::Object(_)) => {
-                return Err(failed("a list or an object stands there".to_owned()));
-            }
-            Some(value) => value,
-        };
-        if plan.redactor.finds_in(value.to_string().as_bytes()) {
-            return Err(failed("what stands there holds a secret".to_owned()));
-        }
-        Ok(value)
+        value_at(look_up, &body, &plan.redactor).map_err(Stop::Failed)
     }
+}
+
+/// Returns the value that an answer holds for a variable.
+pub(crate) fn value_at(
+    look_up: &LookUp,
+    body: &[u8],
+    redactor: &Redactor,
+) -> Result<Value, PageError> {
+    let failed = |reason: String| {
+        Err(PageError::LookUp {
+            select: look_up.select.clone(),
+            reason,
+        })
+    };
+    if body.is_empty() {
+        return failed("the answer is empty".to_owned());
+    }
+    let value = match expression::select_path(&look_up.select, body) {
+        Err(error) => return failed(error.to_string()),
+        Ok(None | Some(Value::Null)) => return failed("nothing stands there".to_owned()),
+        Ok(Some(Value::String(text))) if text.trim().is_empty() => {
+            return failed("an empty text stands there".to_owned());
+        }
+        Ok(Some(Value::String(text))) if text.chars().count() > Variable::MAX_TEXT => {
+            return failed("the text that stands there is too long".to_owned());
+        }
+        Ok(Some(Value::Array(_) | Value::Object(_))) => {
+            return failed("a list or an object stands there".to_owned());
+        }
+        Ok(Some(value)) => value,
+    };
+    if redactor.finds_in(value.to_string().as_bytes()) {
+        return failed("what stands there holds a secret".to_owned());
+    }
+    Ok(value)
 }
 
 /// Changes with everything that looked up values depend on: address, credentials, headers, the look-ups themselves.
