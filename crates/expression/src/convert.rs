@@ -234,11 +234,22 @@ impl RowReader {
             }
         };
         read.map(RowValue::Number).map_err(|reason| match reason {
-            NotANumber::Text => (
+            NotANumber::Text => {
+                let text = match value {
+                    Value::Text(piece) | Value::Long(piece) => Some(tree.text(piece)),
+                    _ => None,
+                };
+                let advice = self.number.advice(text);
+                let what = kind(tree, value);
+                (
+                    "value.not_number",
+                    format!("the value is {what}, not a number: {advice}"),
+                )
+            }
+            NotANumber::Percent => (
                 "value.not_number",
                 format!(
-                    "the value is {}, not a number: say how it is written with \
-                     `number: \"1,234.56\"` (or \"1.234,56\", or percent), or use $number()",
+                    "the value is {}, a percentage: write `number: percent`, with `scale: 0.01` if 12.5 % is to be 0.125",
                     kind(tree, value)
                 ),
             ),

@@ -15,6 +15,8 @@ pub(crate) struct NumberReader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotANumber {
     Text,
+    /// It has a percent sign, and the format is another one.
+    Percent,
     NotFinite,
     OutOfRange,
 }
@@ -24,6 +26,37 @@ impl NumberReader {
         Self {
             style,
             scale: scale.and_then(|scale| Decimal::from_f64(scale).ok()),
+        }
+    }
+
+    /// What may be written instead of the format in force, for a text that it does not read.
+    pub(crate) fn advice(&self, text: Option<&str>) -> String {
+        let reads = |style| text.is_some_and(|text| Self::new(style, None).text(text).is_ok());
+        let named = |style| match style {
+            Style::PointDecimal => "`number: \"1,234.56\"`",
+            Style::CommaDecimal => "`number: \"1.234,56\"`",
+            _ => "`number: percent`",
+        };
+        let all = [Style::PointDecimal, Style::CommaDecimal, Style::Percent];
+        let fitting = all
+            .into_iter()
+            .filter(|style| *style != self.style && reads(*style))
+            .find(|style| text.is_none_or(|text| !text.contains('%')) || *style == Style::Percent);
+        match (fitting, self.style) {
+            (Some(style), Style::Plain) => {
+                format!("say how it is written, as with {}", named(style))
+            }
+            (Some(style), own) => {
+                format!("{} is in force, and {} reads it", named(own), named(style))
+            }
+            (None, Style::Plain) => {
+                "take its number out with JSONata, such as $number($replace(…))".to_owned()
+            }
+            (None, own) => format!(
+                "{} does not read it, and no other format does: take its number out with JSONata, or leave such rows out \
+                 with `where`",
+                named(own)
+            ),
         }
     }
 
@@ -48,6 +81,11 @@ impl NumberReader {
         let decimal = match self.style {
             Style::Plain if crate::page::needs_quotes(text) => parse(text)?,
             Style::Plain => return Err(NotANumber::Text),
+            // Whoever reads 12.5% as 12.5 should have said so.
+            Style::PointDecimal if text.contains('%') => {
+                plain_form(text, '.')?;
+                return Err(NotANumber::Percent);
+            }
             Style::PointDecimal => parse(&plain_form(text, '.')?)?,
             Style::CommaDecimal => parse(&plain_form(text, ',')?)?,
             // `12,5 %` can only be meant one way; what could be meant both ways has a point.
@@ -206,8 +244,13 @@ mod tests {
             (Style::CommaDecimal, "1.5"),
             (Style::Plain, "12.5"),
             (Style::Plain, "1234567890123456"),
+            (Style::PointDecimal, "1.234,5 %"),
         ] {
             assert_eq!(read(style, None, text), Err(NotANumber::Text), "{text}");
+        }
+        for text in ["12.5%", "12.5 %", "-1,234%"] {
+            let read = read(Style::PointDecimal, None, text);
+            assert_eq!(read, Err(NotANumber::Percent), "{text}");
         }
         assert_eq!(
             read(Style::PointDecimal, None, "NaN"),

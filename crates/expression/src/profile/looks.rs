@@ -170,9 +170,11 @@ impl Evidence {
             .take()
             .unwrap_or_else(|| vec![NumberStyle::PointDecimal, NumberStyle::CommaDecimal]);
         let plausible = text.len() <= 40 && text.bytes().any(|b| b.is_ascii_digit());
+        // A percentage is read by the format of its decimals here; which is suggested is decided in the end.
+        let bare = text.trim_matches(|c: char| c == '%' || c.is_whitespace());
         let left: Vec<NumberStyle> = styles
             .into_iter()
-            .filter(|style| plausible && NumberReader::new(*style, None).text(text).is_ok())
+            .filter(|style| plausible && NumberReader::new(*style, None).text(bare).is_ok())
             .collect();
         // `12,5` and `1.234,50` settle what `1,234` leaves open.
         let behind = text
@@ -180,7 +182,7 @@ impl Evidence {
             .map(|(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
         self.decimal_comma |= behind.is_some_and(|digits| digits > 0 && digits != 3);
         if let Some(style) = left.first()
-            && let Ok(number) = NumberReader::new(*style, None).text(text)
+            && let Ok(number) = NumberReader::new(*style, None).text(bare)
         {
             self.widen(number.to_f64());
         }
@@ -314,7 +316,6 @@ impl Evidence {
             // With a comma before the decimals, `1,234 %` is about one percent: only the comma's format knows.
             Some(left)
                 if self.percents > 0
-                    && self.percents == self.texts
                     && left.contains(&NumberStyle::PointDecimal)
                     && !self.decimal_comma =>
             {
