@@ -62,7 +62,7 @@ pub(crate) fn mask(text: &str) -> String {
     while !rest.is_empty() {
         let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
         let (word, tail) = rest.split_at(length);
-        if word.contains('@') && word.len() > 2 {
+        if is_address(word) {
             masked.push_str("***@***");
         } else if is_token(word) {
             masked.extend(word.chars().take(4));
@@ -126,6 +126,26 @@ pub(crate) fn excerpt(text: &str, most: usize) -> String {
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '/' | '=' | '.' | '@' | '%')
+}
+
+/// Whether a word holds an e-mail address: a name, and a domain with an end such as `org`. `@cur` of XML is none.
+fn is_address(word: &str) -> bool {
+    word.match_indices('@').any(|(at, _)| {
+        let is_named = word[..at]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '+'));
+        let domain = word[at + 1..]
+            .split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '.')))
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('.');
+        let end = domain.rsplit_once('.').map(|(_, end)| end);
+        is_named
+            && domain.split('.').all(|label| !label.is_empty())
+            && end
+                .is_some_and(|end| end.chars().count() > 1 && end.chars().all(char::is_alphabetic))
+    })
 }
 
 /// Masks phone numbers: digits in groups, behind `+` or written as groups of two to four that make seven to fifteen.
@@ -205,6 +225,14 @@ mod tests {
         for (text, expected) in [
             ("ada@example.org", "***@***"),
             ("write to ada+x@example.org, now", "write to ***@*** now"),
+            ("mail=ada@mail.example.co.uk.", "***@***"),
+            ("@ada@social.example", "***@***"),
+            (
+                "`Cube.@cur` or @time is missing",
+                "`Cube.@cur` or @time is missing",
+            ),
+            ("Cube.@rate.value", "Cube.@rate.value"),
+            ("meet @ 10", "meet @ 10"),
             ("sk_live_0123456789abcdefghij", "sk_l***"),
             ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", "Bearer eyJh***"),
             ("2026-01-31T08:30:00.000Z", "2026-01-31T08:30:00.000Z"),
