@@ -81,7 +81,7 @@ pub use pagination::{
 pub use parent::Parent;
 pub use problem::{Problem, Severity};
 pub use range_name::RangeName;
-pub use read::{parse, read};
+pub use read::{parse, read, read_json};
 pub use request::{Method, QueryValue, Request};
 pub use response::{Compression, CsvHeader, Response, ResponseFormat};
 pub use schedule::Schedule;

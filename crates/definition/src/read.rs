@@ -30,8 +30,32 @@ pub fn parse(text: &str, source: &str) -> Result<Bundle, Vec<Problem>> {
 /// What cannot be read is left out or replaced by its default, so that the rest can be checked in
 /// the same round; a bundle that comes with problems is for checking only.
 pub fn read(text: &str, source: &str) -> (Bundle, Vec<Problem>) {
+    let suffix = source.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+    let syntax = match suffix {
+        "json" => Syntax::Json,
+        "yaml" | "yml" => Syntax::Yaml,
+        _ => Syntax::Either,
+    };
+    read_as(text, source, syntax)
+}
+
+/// Reads definitions that are said to be JSON, whatever `source` is called; otherwise as [`read`].
+pub fn read_json(text: &str, source: &str) -> (Bundle, Vec<Problem>) {
+    read_as(text, source, Syntax::Json)
+}
+
+/// What a text is read as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Syntax {
+    Json,
+    Yaml,
+    /// JSON when it looks like it and is; YAML otherwise.
+    Either,
+}
+
+fn read_as(text: &str, source: &str, syntax: Syntax) -> (Bundle, Vec<Problem>) {
     let mut problems = Vec::new();
-    let documents = documents(text, source, &mut problems);
+    let documents = documents(text, source, syntax, &mut problems);
     let mut bundle = Bundle::default();
     if !problems.is_empty() {
         bundle.hide(Kind::ALL);
@@ -77,21 +101,25 @@ pub fn read(text: &str, source: &str) -> (Bundle, Vec<Problem>) {
 }
 
 /// Splits text into documents.
-fn documents(text: &str, source: &str, problems: &mut Vec<Problem>) -> Vec<Node> {
+fn documents(
+    text: &str,
+    source: &str,
+    syntax: Syntax,
+    problems: &mut Vec<Problem>,
+) -> Vec<Node> {
     if text.len() > MAX_BUNDLE_BYTES {
         let message = format!("larger than {MAX_BUNDLE_BYTES} bytes");
         problems.push(Problem::new("request.too_large", "", message).at(source, 1, 1));
         return Vec::new();
     }
     let trimmed = text.trim_start_matches('\u{feff}').trim_start();
-    let suffix = source.rsplit_once('.').map_or("", |(_, suffix)| suffix);
-    let json_like = trimmed.starts_with(['{', '[']) && !matches!(suffix, "yaml" | "yml");
-    let documents = if suffix == "json" || json_like {
+    let json_like = trimmed.starts_with(['{', '[']) && syntax == Syntax::Either;
+    let documents = if syntax == Syntax::Json || json_like {
         match crate::json::read(text, source) {
             Ok(node) => vec![node],
             Err(problem) => {
                 // A flow map such as `{kind: metric}` is YAML; when it is neither, the JSON error is the clearer one.
-                let (documents, broken) = if suffix == "json" {
+                let (documents, broken) = if syntax == Syntax::Json {
                     (Vec::new(), true)
                 } else {
                     let (documents, broken) = crate::yaml::read(text, source);

@@ -113,7 +113,12 @@ pub(crate) async fn apply(
 
 /// Reads a request body into a bundle, with the problems of what cannot be read.
 pub(crate) fn read(content: &Content, source: &str) -> Result<Read, Problem> {
-    let (bundle, problems) = definition::read(content.text()?, source);
+    let text = content.text()?;
+    let (bundle, problems) = if content.is_json() {
+        definition::read_json(text, source)
+    } else {
+        definition::read(text, source)
+    };
     Ok(Read { bundle, problems })
 }
 

@@ -74,15 +74,21 @@ fn too_large(limit: usize) -> Problem {
 }
 
 impl Content {
-    /// Refuses everything but nothing, or an object with nothing in it.
+    /// Refuses everything but nothing (or null), and an object with nothing in it.
     pub(crate) fn nothing(&self) -> Result<(), Problem> {
         #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Nothing {}
-        if self.bytes.trim_ascii().is_empty() {
-            return Ok(());
+        match self.bytes.trim_ascii() {
+            b"" | b"null" => Ok(()),
+            _ => self.json().map(|_: Nothing| ()),
         }
-        self.json().map(|_: Option<Nothing>| ())
+    }
+
+    /// Tells whether the body says that it is JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.media_type.as_str(), "application/json" | "text/json")
+            || self.media_type.ends_with("+json")
     }
 
     /// Returns the body as text.
@@ -100,13 +106,39 @@ impl Content {
         })
     }
 
-    /// Reads the body as JSON of a type that refuses unknown fields.
+    /// Reads the body as a JSON object of a type that refuses unknown fields.
+    ///
+    /// Values are never said again: who sends a secret to the wrong route should not find it in a log.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        if !matches!(
-            self.media_type.as_str(),
-            "" | "application/json" | "text/json"
-        ) && !self.media_type.ends_with("+json")
-        {
+        self.object()?.map_err(|error| {
+            let text = sentence_shown(&without_value(&error.to_string()));
+            let code = if text.starts_with("unknown field") {
+                "request.unknown_field"
+            } else {
+                "request.invalid"
+            };
+            Problem::body(code, text)
+        })
+    }
+
+    /// Reads a body that may hold a secret anywhere, `shape` being what it should look like: nothing of it
+    /// is said again, neither values nor the names of unknown keys.
+    pub(crate) fn sealed_json<T: DeserializeOwned>(&self, shape: &str) -> Result<T, Problem> {
+        self.object()?.map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            let (code, what) = if error.to_string().starts_with("unknown field") {
+                ("request.unknown_field", "holds a key that is not known here")
+            } else {
+                ("request.invalid", "lacks something or holds something of the wrong type")
+            };
+            Problem::body(code, format!("expected {shape}; the body {what} ({place})"))
+        })
+    }
+
+    /// Reads a JSON object; inside, what is wrong with the data of it. A list is refused here, though serde
+    /// would take one for an object's values in their order.
+    fn object<T: DeserializeOwned>(&self) -> Result<Result<T, serde_json::Error>, Problem> {
+        if !self.is_json() && !self.media_type.is_empty() {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "request.media_type",
@@ -117,21 +149,128 @@ impl Content {
                 shown(&self.media_type)
             )));
         }
-        serde_json::from_slice(&self.bytes).map_err(|error| {
+        let not_json = |error: &serde_json::Error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             let text = sentence_shown(&error.to_string());
-            match error.classify() {
-                serde_json::error::Category::Data if text.starts_with("unknown field") => {
-                    Problem::body("request.unknown_field", text)
-                }
-                serde_json::error::Category::Data => Problem::body("request.invalid", text),
-                _ => Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "request.json",
-                    "the body is not JSON",
-                )
-                .detail(format!("{text} ({place})")),
-            }
-        })
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "request.json",
+                "the body is not JSON",
+            )
+            .detail(format!("{text} ({place})"))
+        };
+        let instead = match self.bytes.trim_ascii_start().first() {
+            Some(b'[') => Some("an array"),
+            Some(b'"') => Some("text"),
+            Some(b'n') => Some("null"),
+            Some(b't' | b'f') => Some("true or false"),
+            Some(b'-' | b'0'..=b'9') => Some("a number"),
+            _ => None,
+        };
+        if let Some(instead) = instead {
+            return Err(
+                match serde_json::from_slice::<serde::de::IgnoredAny>(&self.bytes) {
+                    Ok(_) => Problem::body(
+                        "request.shape",
+                        format!("expected an object, got {instead}"),
+                    ),
+                    Err(error) => not_json(&error),
+                },
+            );
+        }
+        match serde_json::from_slice(&self.bytes) {
+            Ok(read) => Ok(Ok(read)),
+            Err(error) if error.is_data() => Ok(Err(error)),
+            Err(error) => Err(not_json(&error)),
+        }
+    }
+}
+
+/// Takes the value out of serde's `invalid type: string "…", expected …`.
+fn without_value(text: &str) -> String {
+    let kept = ["invalid type: ", "invalid value: "]
+        .iter()
+        .find_map(|start| {
+            let said = text.strip_prefix(start)?;
+            let what = said.split(['`', '"', ',']).next()?.trim_end();
+            let expected = &said[said.rfind(", expected ")?..];
+            Some(format!("{start}{what}{expected}"))
+        });
+    kept.unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Draft {
+        #[expect(dead_code, reason = "only whether it can be read counts")]
+        value: String,
+    }
+
+    fn content(body: &str) -> Content {
+        Content {
+            bytes: Bytes::copy_from_slice(body.as_bytes()),
+            media_type: "application/json".into(),
+        }
+    }
+
+    #[test]
+    fn a_body_that_may_hold_a_secret_is_never_said_again() {
+        for (body, code) in [
+            ("\"sk_live_verysecret123\"", "request.shape"),
+            ("98765432101234", "request.shape"),
+            ("[\"sk_live_verysecret123\"]", "request.shape"),
+            ("{\"value\":98765432101234}", "request.invalid"),
+            ("{\"value\":[\"sk_live_x\"]}", "request.invalid"),
+            ("{\"value\":true}", "request.invalid"),
+            ("{}", "request.invalid"),
+            ("{\"sk_live_askey\":\"x\"}", "request.unknown_field"),
+            ("{\"value\":\"sk_live_x\",\"value\":\"sk_live_y\"}", "request.invalid"),
+            ("{\"value\":\"sk_live_x\",}", "request.json"),
+            ("sk_live_bare", "request.json"),
+            ("{\"value\":sk_live_bare}", "request.json"),
+        ] {
+            let problem = content(body).sealed_json::<Draft>("`{\"value\": …}`").unwrap_err();
+            let text = format!("{problem:?}");
+            assert_eq!(problem.code(), code, "{body}: {text}");
+            assert!(!text.contains("sk_live") && !text.contains("987654"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_bodies_are_told_by_kind_and_without_their_values() {
+        for (body, said) in [
+            ("{\"value\": 98765}", "invalid type: integer, expected a string"),
+            ("{\"value\": null}", "invalid type: null, expected a string"),
+            ("{\"other\": 1}", "unknown field `other`, expected `value`"),
+        ] {
+            let text = format!("{:?}", content(body).json::<Draft>().unwrap_err());
+            assert!(text.contains(said) && !text.contains("98765"), "{text}");
+        }
+        let quoted = "invalid type: string \"a, expected b\", expected u32 at line 1 column 5";
+        assert_eq!(
+            without_value(quoted),
+            "invalid type: string, expected u32 at line 1 column 5"
+        );
+    }
+
+    #[test]
+    fn nothing_is_nothing_or_an_empty_object() {
+        for fine in ["", " \n", "null", "{}", " { } "] {
+            content(fine).nothing().unwrap();
+        }
+        for (wrong, code) in [
+            ("[]", "request.shape"),
+            ("0", "request.shape"),
+            ("\"\"", "request.shape"),
+            ("false", "request.shape"),
+            ("{\"force\":true}", "request.unknown_field"),
+            ("nul", "request.json"),
+        ] {
+            assert_eq!(content(wrong).nothing().unwrap_err().code(), code, "{wrong}");
+        }
     }
 }

@@ -106,17 +106,18 @@ macro_rules! routes_of_kind {
             }
 
             #[doc = concat!("Reads one ", $one, " with how it stands.")]
-            #[utoipa::path(get, path = $single, tag = $many, params(("name" = String, Path, description = "Its name")),
+            #[utoipa::path(get, path = $single, tag = $many, params(("name" = String, Path, description = "Its name"), ("If-None-Match" = Option<String>, Header, description = "An ETag that was read: the same definition is not sent again")),
                 operation_id = concat!("get_", $one),
                 summary = concat!("Reads one ", $one, " with how it stands."),
-                responses((status = 200, body = DefinitionView, headers(("ETag" = String, description = "What to send as If-Match"))), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
+                responses((status = 200, body = DefinitionView, headers(("ETag" = String, description = "What to send as If-Match"))), (status = 304, description = "The definition is the one that was read; how it stands may have changed"), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
             pub(crate) async fn get(
                 State(gateway): State<Gateway>,
                 caller: Caller,
                 parameters: Parameters,
                 Path(name): Path<String>,
+                headers: HeaderMap,
             ) -> Result<Response, Problem> {
-                super::get(&gateway, &caller, Kind::$kind, &name, parameters).await
+                super::get(&gateway, &caller, Kind::$kind, &name, parameters, &headers).await
             }
 
             #[doc = concat!("Creates or replaces one ", $one, "; YAML or JSON. `If-Match` guards against overwriting, `If-None-Match: *` against replacing.")]
@@ -247,10 +248,17 @@ async fn get(
     kind: Kind,
     name: &str,
     parameters: Parameters,
+    headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     parameters.finish()?;
     let name = name_of(kind.as_str(), name)?;
     let stored = stored(gateway, &caller.workspace, kind, &name).await?;
+    let tag = etag(stored.version, stored.created_at);
+    if is_known(&tag, headers) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        tell_tag(&mut response, &tag);
+        return Ok(response);
+    }
     answer(gateway, &caller.workspace, stored, StatusCode::OK).await
 }
 
@@ -364,19 +372,46 @@ async fn precondition(
     };
     let tag = etag(stored.version, stored.created_at);
     let text = value.to_str().unwrap_or_default();
-    if is_among(&tag, text) {
+    if is_among(&tag, text, Comparison::Strong) {
         return Ok(Some(stored.version));
     }
-    Err(refused(format!(
-        "`{}` is not the ETag of the {kind} `{name}`, which is {tag} now; read it again",
-        shown(text)
-    )))
+    let why = if is_among(&tag, text, Comparison::Weak) {
+        "a weak ETag guards nothing; send it without `W/`".to_owned()
+    } else {
+        format!(
+            "`{}` is not the ETag of the {kind} `{name}`, which is {tag} now; read it again",
+            shown(text)
+        )
+    };
+    Err(refused(why))
 }
 
-/// Whether an entity tag is one of an `If-Match` (RFC 9110, section 13.1.1). A proxy may have made it a weak one.
-fn is_among(tag: &str, if_match: &str) -> bool {
-    let mut named = if_match.split(',').map(str::trim);
-    named.any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+/// How entity tags are compared (RFC 9110, section 8.8.3.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    /// For `If-Match`: a weak tag may stand for another version, so it guards nothing.
+    Strong,
+    /// For `If-None-Match`: a weak tag says as much as is needed to send nothing again.
+    Weak,
+}
+
+/// Whether an entity tag is one of those that a header lists.
+fn is_among(tag: &str, listed: &str, comparison: Comparison) -> bool {
+    let mut listed = listed.split(',').map(str::trim);
+    listed.any(|one| {
+        let one = match comparison {
+            Comparison::Weak => one.strip_prefix("W/").unwrap_or(one),
+            Comparison::Strong => one,
+        };
+        one == "*" || one == tag
+    })
+}
+
+/// Whether the caller has this version already, by its `If-None-Match`.
+fn is_known(tag: &str, headers: &HeaderMap) -> bool {
+    let listed = headers.get_all(IF_NONE_MATCH).into_iter();
+    let mut listed = listed.filter_map(|value| value.to_str().ok());
+    listed.any(|listed| is_among(tag, listed, Comparison::Weak))
 }
 
 /// Returns a name from an address, or says that nothing can be called so.
@@ -507,10 +542,14 @@ async fn answer(
         }
     }
     let mut response = (status, Json(view)).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    tell_tag(&mut response, &tag);
+    Ok(response)
+}
+
+fn tell_tag(response: &mut Response, tag: &str) {
+    if let Ok(tag) = HeaderValue::from_str(tag) {
         response.headers_mut().insert(ETAG, tag);
     }
-    Ok(response)
 }
 
 /// Returns a named dataset's definition, if it is there.

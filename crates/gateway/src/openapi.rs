@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::RefOr;
 use utoipa::{Modify, OpenApi};
 
 use crate::definitions::{alerts, boards, connections, datasets, goals, metrics, scorecards};
@@ -50,7 +51,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         openapi::document, openapi::page, openapi::script, openapi::style, openapi::welcome,
     ),
     security(("bearer" = [])),
-    modifiers(&Bearer)
+    modifiers(&Bearer, &Described)
 )]
 struct Api;
 
@@ -64,6 +65,45 @@ impl Modify for Bearer {
             .build();
         let components = api.components.get_or_insert_with(Default::default);
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Gives every response the description that OpenAPI demands, where its route does not say more.
+struct Described;
+
+impl Modify for Described {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        for item in api.paths.paths.values_mut() {
+            let operations = [
+                &mut item.get,
+                &mut item.put,
+                &mut item.post,
+                &mut item.delete,
+            ];
+            for operation in operations.into_iter().flatten() {
+                for (status, response) in &mut operation.responses.responses {
+                    if let RefOr::T(response) = response
+                        && response.description.trim().is_empty()
+                    {
+                        response.description = meaning(status).to_owned();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a status means here, whatever the route.
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "200" => "What was asked for",
+        "201" => "It was made",
+        "202" => "It was accepted and will be done",
+        "204" => "It was done; there is nothing to tell",
+        "303" => "It is elsewhere",
+        "503" => "Not ready; try again after `Retry-After`",
+        "4XX" => "The request was refused; the problem says why, where, and what to do",
+        _ => "The problem says what is wrong",
     }
 }
 
@@ -191,6 +231,26 @@ mod tests {
                 "{reference} leads nowhere"
             );
         }
+    }
+
+    #[test]
+    fn every_response_says_what_it_means() {
+        let document = serde_json::to_value(api()).unwrap();
+        let mut seen = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    let description = response["description"].as_str().unwrap_or_default();
+                    assert!(description.len() > 8, "{method} {path} {status}: {response}");
+                    assert!(
+                        status == "default" || status.len() == 3,
+                        "{method} {path}: {status} is no status"
+                    );
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 100, "{seen}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Secrets: written here, sealed at once, never read back.
 
+mod draft;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use definition::{Connection, Name, Target};
 use http::StatusCode;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use service::Secret;
 use store::{Kind, SecretInfo};
 use utoipa::ToSchema;
@@ -18,10 +20,9 @@ use crate::problem::{Problem, ProblemDocument, shown};
 use crate::router::Gateway;
 use crate::time;
 
-/// Keys and service-account files are far below this.
-const VALUE_BYTES: usize = 64 * 1024;
-/// More would not be a secret any more.
-const ORIGINS: usize = 20;
+pub(crate) use draft::SecretDraft;
+use draft::normal_origins;
+
 /// Two people may set the same secret at the same moment; more than this is not people.
 const TRIES: usize = 5;
 
@@ -58,19 +59,6 @@ impl From<SecretInfo> for SecretView {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SecretList {
     items: Vec<SecretView>,
-}
-
-/// A secret to be kept; `text/plain` with the bare value does as well.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SecretDraft {
-    /// The value.
-    #[schema(value_type = String, format = Password)]
-    value: Secret,
-    /// Where it may be sent (`https://host` or `https://host:port`); by default, the addresses of
-    /// the connections that use it.
-    #[serde(default)]
-    origins: Option<Vec<String>>,
 }
 
 /// A secret was kept.
@@ -125,7 +113,7 @@ pub(crate) async fn put(
 ) -> Result<Json<SecretKept>, Problem> {
     parameters.finish()?;
     let name = new_name(&name)?.as_str().to_owned();
-    let draft = draft(&content)?;
+    let draft = SecretDraft::read(&content)?;
     let users = users(&gateway, &caller.workspace, &name).await?;
     let origins = if let Some(origins) = draft.origins {
         normal_origins(&origins)?
@@ -201,28 +189,6 @@ pub(crate) async fn delete(
     }
 }
 
-fn draft(content: &Content) -> Result<SecretDraft, Problem> {
-    let draft = if content.media_type == "text/plain" {
-        let text = content.text()?;
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        SecretDraft {
-            value: Secret::new(text),
-            origins: None,
-        }
-    } else {
-        content.json::<SecretDraft>()?
-    };
-    match draft.value.expose().len() {
-        0 => Err(Problem::body("request.invalid", "the value is empty")),
-        1..=VALUE_BYTES => Ok(draft),
-        _ => Err(Problem::body(
-            "request.invalid",
-            format!("a value has at most {VALUE_BYTES} bytes"),
-        )),
-    }
-}
-
 async fn keep(
     gateway: &Gateway,
     caller: &Caller,
@@ -292,40 +258,6 @@ fn origins_of(connections: &[Connection]) -> Vec<String> {
     origins.sort();
     origins.dedup();
     origins
-}
-
-fn normal_origins(origins: &[String]) -> Result<Vec<String>, Problem> {
-    if origins.len() > ORIGINS {
-        return Err(Problem::body(
-            "request.invalid",
-            format!("at most {ORIGINS} origins"),
-        ));
-    }
-    let mut normal = Vec::with_capacity(origins.len());
-    for origin in origins {
-        let refused = || {
-            Problem::body(
-                "request.invalid",
-                format!(
-                    "`{}` is not an origin such as `https://api.example.com`",
-                    shown(origin)
-                ),
-            )
-        };
-        let url = url::Url::parse(origin).map_err(|_| refused())?;
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        let anonymous = url.username().is_empty() && url.password().is_none();
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(refused());
-        };
-        if !bare || !anonymous || !matches!(url.scheme(), "http" | "https") {
-            return Err(refused());
-        }
-        normal.push(format!("{}://{host}:{port}", url.scheme()));
-    }
-    normal.sort();
-    normal.dedup();
-    Ok(normal)
 }
 
 /// Ties the secrets of a connection to its address, and says in words which may not go there.
@@ -491,34 +423,4 @@ fn refusal(unbound: &[&SecretInfo], origins: &[String]) -> Option<String> {
             closed.join(" and "),
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origins_are_written_one_way() {
-        let given = [
-            "https://Api.Example.com/".to_owned(),
-            "http://10.0.0.1:8080".to_owned(),
-        ];
-        let normal = normal_origins(&given).unwrap();
-        assert_eq!(
-            normal,
-            ["http://10.0.0.1:8080", "https://api.example.com:443"]
-        );
-    }
-
-    #[test]
-    fn what_is_more_than_an_origin_is_refused() {
-        for wrong in [
-            "api.example.com",
-            "https://a.example/path",
-            "https://u:p@a.example",
-            "ftp://a",
-        ] {
-            assert!(normal_origins(&[wrong.to_owned()]).is_err(), "{wrong}");
-        }
-    }
 }

@@ -130,7 +130,7 @@ impl Updates {
     }
 
     fn take(&self, sequence: u64, update: &MetricUpdate) {
-        let Ok(json) = serde_json::to_string(update) else {
+        let Some(json) = written(update) else {
             return;
         };
         let news = Arc::new(News {
@@ -181,6 +181,21 @@ impl Updates {
     }
 }
 
+/// Returns an update as listeners read it: a value without a unit has `null` for it, as in every answer about
+/// series. The message on NATS has an empty text there.
+fn written(update: &MetricUpdate) -> Option<String> {
+    let mut update = serde_json::to_value(update).ok()?;
+    let changes = update.get_mut("changes").and_then(Value::as_array_mut);
+    for change in changes.into_iter().flatten() {
+        if let Some(unit) = change.get_mut("unit")
+            && unit.as_str() == Some("")
+        {
+            *unit = Value::Null;
+        }
+    }
+    Some(update.to_string())
+}
+
 /// What a listener asked for.
 struct Listener {
     caller: Caller,
@@ -196,7 +211,8 @@ impl Listener {
 
 /// Streams the news that metrics changed, as server-sent events.
 ///
-/// Events are `ready` (where the stream stands), `update` (a MetricUpdate) and `resync` (read again:
+/// Events are `ready` (where the stream stands), `update` (a MetricUpdate; the `unit` of a change is null where
+/// there is none) and `resync` (read again:
 /// `Last-Event-ID` was too old or not ours, or the listener was too slow). Their ids are
 /// `<epoch>-<sequence>`; sent back as `Last-Event-ID`, they resume the stream.
 #[utoipa::path(get, path = "/api/v1/updates", tag = "updates",
@@ -425,6 +441,24 @@ mod tests {
         assert_eq!(sequences(hub.join(Some(10)).0), Some(vec![11, 12, 14]));
         assert_eq!(sequences(hub.join(Some(14)).0), Some(vec![]));
         assert_eq!(sequences(hub.join(None).0), Some(vec![]));
+    }
+
+    #[test]
+    fn a_change_without_a_unit_says_null_and_one_with_a_unit_says_it() {
+        let change = |unit: &str| wire::Change {
+            unit: unit.into(),
+            value: Some(0.1),
+            ..wire::Change::default()
+        };
+        let update = MetricUpdate {
+            changes: vec![change(""), change("EUR")],
+            ..update("a")
+        };
+        let read: Value = serde_json::from_str(&written(&update).unwrap()).unwrap();
+        assert_eq!(read["changes"][0]["unit"], Value::Null);
+        assert_eq!(read["changes"][1]["unit"], "EUR");
+        assert_eq!(read["changes"][1]["value"], 0.1);
+        assert_eq!((&read["metric"], &read["version"]), (&json!("a"), &json!(1)));
     }
 
     #[test]

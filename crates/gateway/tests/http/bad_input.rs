@@ -173,6 +173,22 @@ async fn unknown_fields_and_broken_bodies_are_refused() {
         .request(Method::PUT, "/api/v1/secrets/x")
         .json(&json!({ "value": "v", "version": 9 }));
     assert_eq!(code(&read(put).await.1), "request.unknown_field");
+    // The body of a secret is never said again, whatever is wrong with it.
+    for (body, expected) in [
+        (json!("sk_live_verysecret123"), "request.shape"),
+        (json!({ "value": 98_765_432_101_234_u64 }), "request.invalid"),
+        (json!({ "sk_live_askey": "x" }), "request.unknown_field"),
+        (json!({ "value": "v", "origins": ["sk_live_x"] }), "request.invalid"),
+        (json!({ "value": "sk_live_a\r\nX: 1" }), "secret.unfit"),
+        (json!({ "value": "sk_live_a\0" }), "secret.unfit"),
+    ] {
+        let put = house.request(Method::PUT, "/api/v1/secrets/s2").json(&body);
+        let (status, answer) = read(put).await;
+        let told = (status.as_u16(), code(&answer));
+        assert_eq!(told, (422, expected), "{answer}");
+        let text = answer.to_string();
+        assert!(!text.contains("sk_live") && !text.contains("98765"), "{text}");
+    }
     let broken = house
         .request(Method::POST, "/api/v1/tokens")
         .header("Content-Type", "application/json")
@@ -286,7 +302,39 @@ async fn what_is_no_json_is_a_400_and_what_is_no_sync_a_422() {
         assert_eq!((status.as_u16(), code(&body)), (400, expected), "{body}");
         assert!(body["problems"][0]["line"].as_u64() > Some(0), "{body}");
     }
+    // What says that it is JSON is read as nothing else, though all of these are YAML.
+    for (text, line, column) in [
+        ("{\"kind\": \"connection\",\n \"name\": \"x\",}", 2, 14),
+        ("{\"kind\": 010}", 1, 10),
+        ("{\"kind\": \"\\x41\"}", 1, 12),
+        ("{\"kind\": \"a\nb\"}", 1, 12),
+        ("{'kind': 'connection'}", 1, 2),
+        ("kind: connection\nname: x\n", 1, 1),
+    ] {
+        for kind in ["application/json", "application/json; charset=utf-8"] {
+            for (method, path) in [
+                (Method::POST, "/api/v1/apply?source=x.yaml"),
+                (Method::PUT, "/api/v1/connections/x"),
+            ] {
+                let broken = house.request(method, path).header("Content-Type", kind);
+                let (status, body) = read(broken.body(text)).await;
+                let told = (status.as_u16(), code(&body));
+                assert_eq!(told, (400, "request.json_invalid"), "{text}: {body}");
+                let first = &body["problems"][0];
+                let place = (&first["line"], &first["column"]);
+                assert_eq!(place, (&json!(line), &json!(column)), "{text}: {body}");
+            }
+        }
+    }
     let sync = "/api/v1/metrics/new_subscribers/sync";
+    for path in [sync, "/api/v1/metrics/new_subscribers/recompute"] {
+        let (status, body) = house.post(path, json!([])).await;
+        assert_eq!(
+            (status.as_u16(), code(&body)),
+            (422, "request.shape"),
+            "{path}: {body}"
+        );
+    }
     let (status, body) = house.post(sync, json!({ "force": true })).await;
     assert_eq!(
         (status.as_u16(), code(&body)),

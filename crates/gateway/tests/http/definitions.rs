@@ -212,9 +212,36 @@ async fn a_change_meets_the_etag_that_was_read_or_nothing_happens() {
         412
     );
     let now = house.get(path).await.1["etag"].as_str().unwrap().to_owned();
+    for (tag, expected) in [
+        (now.clone(), 304),
+        (format!("\"other\", W/{now}"), 304),
+        ("*".to_owned(), 304),
+        (etag.clone(), 200),
+    ] {
+        let answer = house
+            .request(Method::GET, path)
+            .header("If-None-Match", &tag)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), expected, "{tag}");
+        assert_eq!(answer.headers()["etag"].to_str().unwrap(), now);
+    }
+    for method in [Method::PUT, Method::DELETE] {
+        let weak = house
+            .request(method.clone(), path)
+            .header("If-Match", format!("W/{now}"))
+            .body(change.clone());
+        let (status, body) = read(weak).await;
+        assert_eq!(status, 412, "{method}: {body}");
+        assert!(
+            body["detail"].as_str().unwrap().contains("without `W/`"),
+            "{body}"
+        );
+    }
     let several = house
         .request(Method::DELETE, path)
-        .header("If-Match", format!("\"other\", W/{now}"));
+        .header("If-Match", format!("\"other\", {now}"));
     assert_eq!(read(several).await.0, 204, "one of several is enough");
     assert_eq!(house.get(path).await.0, 404);
     assert_eq!(put("*", METRIC).await.0, 412, "there is none to match");

@@ -109,7 +109,8 @@ pub(crate) async fn apply(arguments: &Apply) -> Done {
         [only] => (only.text.clone(), only.name.clone()),
         several => (joined(several)?, "bundle".to_owned()),
     };
-    let media_type = if text.trim_start().starts_with(['{', '[']) {
+    // What is called JSON is read as nothing else; without a name that says it, the gateway finds out.
+    let media_type = if Path::new(&source).extension().is_some_and(|suffix| suffix == "json") {
         "application/json"
     } else {
         "application/yaml"
