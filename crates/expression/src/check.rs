@@ -322,6 +322,33 @@ mod tests {
     }
 
     #[test]
+    fn look_ups_and_parents_are_checked_where_they_are_written() {
+        let text = "kind: connection\nname: api\nbase_url: https://api.example.com\nvariables:\n  first: { path: /a, select: 'a.' }\n  \
+                    second: { path: /a, select: '$random()' }\n  third: { path: /a, select: 'data[0].id' }\n---\n\
+                    kind: dataset\nname: posts\nconnection: api\nrequest: { path: /posts }\nrecords: posts\n---\n\
+                    kind: dataset\nname: comments\nconnection: api\nrequest: { path: '/posts/{{ parent.id }}/comments' }\nrecords: comments\n\
+                    parent:\n  dataset: posts\n  where: $nope()\n---\n\
+                    kind: dataset\nname: likes\nconnection: api\nrequest: { path: '/posts/{{ parent.id }}/likes' }\nrecords: likes\n\
+                    parent: { dataset: posts, where: '$eval(\"1\")' }\n";
+        let (bundle, unread) = definition::read(text, "test.yaml");
+        assert_eq!(unread, []);
+        let problems = check_bundle(&bundle);
+        let found: Vec<_> = problems
+            .iter()
+            .map(|one| (one.code, one.path.as_str(), one.line))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("expression.syntax", "variables.first.select", 5),
+                ("expression.function_refused", "variables.second.select", 6),
+                ("expression.unknown_function", "parent.where", 22),
+                ("expression.function_refused", "parent.where", 29),
+            ]
+        );
+    }
+
+    #[test]
     fn refused_functions_are_found_wherever_they_are_named() {
         for source in [
             "$eval(\"1\")",

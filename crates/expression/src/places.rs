@@ -1,6 +1,6 @@
 //! Where the expressions of a definition are.
 
-use definition::{Conditions, Definition, Records, Request, Select, ValueSelect};
+use definition::{Conditions, Definition, Records, Request, Select, ValueSelect, Variable};
 
 /// Where the expressions of a definition are, with their texts.
 pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
@@ -17,6 +17,8 @@ pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
         }
         Definition::Dataset(dataset) => {
             of_request(&dataset.request, &mut found);
+            let counts = dataset.parent.as_ref().and_then(|one| one.where_.clone());
+            found.extend(counts.map(|condition| ("parent.where".to_owned(), condition)));
             if let Some(records) = &dataset.records {
                 of_records("records", records, &mut found);
             }
@@ -30,7 +32,14 @@ pub(crate) fn expressions(definition: &Definition) -> Vec<(String, String)> {
                 found.push(("key".to_owned(), key.clone()));
             }
         }
-        Definition::Connection(connection) => of_conditions("", &connection.conditions, &mut found),
+        Definition::Connection(connection) => {
+            for (name, variable) in &connection.variables {
+                if let Variable::LookedUp(look_up) = variable {
+                    found.push((format!("variables.{name}.select"), look_up.select.clone()));
+                }
+            }
+            of_conditions("", &connection.conditions, &mut found);
+        }
         Definition::Goal(_)
         | Definition::Alert(_)
         | Definition::Board(_)
