@@ -282,7 +282,12 @@ impl Guard {
 
     /// Checks the text of a URL: canonical form, scheme, credentials, names, literal addresses, port. Does no I/O.
     pub fn check_text(&self, text: &str) -> Result<CheckedUrl, Refusal> {
-        text::check(self, text)
+        text::check(self, text, text::Source::Author)
+    }
+
+    /// Checks the text of a URL that an answer holds, whose path may lack percent-encoding.
+    fn check_answered(&self, text: &str) -> Result<CheckedUrl, Refusal> {
+        text::check(self, text, text::Source::Answer)
     }
 
     /// Resolves a checked URL and returns the addresses that may be dialled, in the resolver's order.

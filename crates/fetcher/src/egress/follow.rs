@@ -128,10 +128,10 @@ impl Guard {
             ));
         }
         if has_scheme(reference) {
-            return self.check_text(reference);
+            return self.check_answered(reference);
         }
         if reference.starts_with("//") {
-            return self.check_text(&format!("{}:{reference}", base.scheme()));
+            return self.check_answered(&format!("{}:{reference}", base.scheme()));
         }
         let joined = base.join(reference).map_err(|error| {
             Refusal::new(Code::UrlInvalid, format!("the link is no URL: {error}"))

@@ -262,7 +262,29 @@ fn the_text_must_mean_what_it_shows() {
         ("https://@127.0.0.1/", "definition.url_userinfo"),
         ("https://:@api.example.com/", "definition.url_userinfo"),
         ("https://api.example.com:0/", "definition.url_port"),
-        ("https://api.example.com:/", "allowed"),
+        ("https://api.example.com:/", "definition.url_not_canonical"),
+        ("https://api.example.com:", "definition.url_not_canonical"),
+        (
+            "https://api.example.com:00443/",
+            "definition.url_not_canonical",
+        ),
+        ("http://8.8.8.8:080/", "definition.url_not_canonical"),
+        ("http://[2606:4700::1]:/", "definition.url_not_canonical"),
+        ("https://api.example.com:443/", "allowed"),
+        ("http://[2606:4700::1]:443/", "allowed"),
+        ("http://8.8.8.8/%zz", "definition.url_not_canonical"),
+        ("http://8.8.8.8/a%2", "definition.url_not_canonical"),
+        ("http://8.8.8.8/a%", "definition.url_not_canonical"),
+        ("http://8.8.8.8/a b", "definition.url_not_canonical"),
+        ("http://8.8.8.8/a\"b", "definition.url_not_canonical"),
+        ("http://8.8.8.8/é", "definition.url_not_canonical"),
+        ("http://8.8.8.8/%C3%A9", "allowed"),
+        ("http://127.0.0.1../", "definition.url_invalid"),
+        ("http://127.1../", "definition.url_invalid"),
+        ("http://8.8.8.8../", "definition.url_invalid"),
+        ("http://api.example.com../", "definition.url_invalid"),
+        ("http://api.example.com./", "allowed"),
+        ("http://./", "definition.url_invalid"),
         ("/v3/x", "definition.url_invalid"),
         ("", "definition.url_invalid"),
         ("api.example.com", "definition.url_invalid"),
@@ -487,4 +509,22 @@ fn next_links_stay_on_their_origin() {
     }
     let seen = guard.check_next_link(&page, "?page=3", &|url| url.query() == Some("page=3"));
     assert_eq!(seen.expect_err("seen").code, Code::PaginationLoop);
+}
+
+#[test]
+fn a_link_of_an_answer_may_hold_a_space_in_its_path() {
+    let guard = guard(&[], &[]);
+    let page = url::Url::parse("https://api.example.com/v1?page=1").unwrap();
+    for link in [
+        "https://api.example.com/all people?page=2",
+        "/all people?page=2",
+        "//api.example.com/all people?page=2",
+    ] {
+        let next = guard.check_next_link(&page, link, &|_| false).unwrap();
+        assert_eq!(
+            next.as_str(),
+            "https://api.example.com/all%20people?page=2",
+            "{link}"
+        );
+    }
 }

@@ -9,11 +9,21 @@ use super::{CheckedUrl, Code, Guard, Refusal, address};
 /// Longer addresses are refused by most servers; ours is the limit of the big ones.
 pub const URL_LIMIT: usize = 8192;
 
+/// Where a URL comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A definition or an operator: it is written as it is sent.
+    Author,
+    /// An answer (a redirect, a next link): servers send paths that are not encoded, which the URL parser mends.
+    Answer,
+}
+
 /// Checks form, scheme, user information, name, literal address, port and path of `text`.
-pub(super) fn check(guard: &Guard, text: &str) -> Result<CheckedUrl, Refusal> {
-    let url = canonical(text)?;
+pub(super) fn check(guard: &Guard, text: &str, source: Source) -> Result<CheckedUrl, Refusal> {
+    let url = canonical(text, source)?;
     let host = match url.host() {
-        Some(Host::Domain(name)) => Ok(name.trim_end_matches('.').to_owned()),
+        // One dot at the end says that a name is whole; what ends in more is none, and is refused as such.
+        Some(Host::Domain(name)) => Ok(name.strip_suffix('.').unwrap_or(name).to_owned()),
         Some(Host::Ipv4(v4)) => Err(IpAddr::V4(v4)),
         Some(Host::Ipv6(v6)) => Err(IpAddr::V6(v6)),
         None => return Err(Refusal::new(Code::UrlInvalid, "the URL has no host")),
@@ -39,7 +49,7 @@ pub(super) fn check(guard: &Guard, text: &str) -> Result<CheckedUrl, Refusal> {
 }
 
 /// Parses `text` and refuses it when it means something else than it shows.
-fn canonical(text: &str) -> Result<Url, Refusal> {
+fn canonical(text: &str, source: Source) -> Result<Url, Refusal> {
     if text.len() > URL_LIMIT {
         return Err(Refusal::new(
             Code::UrlTooLong,
@@ -100,7 +110,17 @@ fn canonical(text: &str) -> Result<Url, Refusal> {
     if authority.contains(char::is_whitespace) {
         return not_canonical("the host holds white space");
     }
+    if let Some(port) = port_of(authority)
+        && (port.is_empty() || (port.starts_with('0') && port != "0"))
+    {
+        return not_canonical("the port after `:` is empty or begins with 0");
+    }
     check_path(path)?;
+    if !is_well_escaped(path) {
+        return not_canonical(
+            "the path holds a `%` that is not followed by two hexadecimal digits",
+        );
+    }
     let url = Url::parse(text)
         .map_err(|error| Refusal::new(Code::UrlInvalid, format!("the URL is invalid: {error}")))?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -109,7 +129,25 @@ fn canonical(text: &str) -> Result<Url, Refusal> {
             "the URL holds credentials; use the connection's `auth`",
         ));
     }
+    if source == Source::Author && !path.is_empty() && url.path() != path {
+        return not_canonical("the path holds characters that must be percent-encoded");
+    }
     Ok(url)
+}
+
+/// What stands after the `:` of the host, if one does; the colons of an IPv6 address are inside brackets.
+fn port_of(authority: &str) -> Option<&str> {
+    let behind = authority.rfind(']').map_or(0, |end| end + 1);
+    authority[behind..].split_once(':').map(|(_, port)| port)
+}
+
+fn is_well_escaped(path: &str) -> bool {
+    path.split('%').skip(1).all(|after| {
+        after
+            .as_bytes()
+            .get(..2)
+            .is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Characters that draw nothing or turn the reading direction: what is seen is not what is called.
