@@ -203,13 +203,6 @@ impl Reader<'_> {
         // serde_json knows the grammar; it also refuses what no double can hold.
         let number: Number =
             serde_json::from_str(&text).map_err(|_| invalid("this is no number"))?;
-        if number.as_i64().is_none() && number.as_u64().is_none() && !text.contains(['.', 'e', 'E'])
-        {
-            return Err(Fault(
-                "definition.number",
-                "this number is too large to be kept exactly; put it in quotes".to_owned(),
-            ));
-        }
         text.chars().for_each(|c| self.advance(c));
         Ok(Content::Number(number, text))
     }

@@ -79,7 +79,7 @@ pub use pagination::{
     Cursor, LinkHeader, NextRequest, NextUrl, Offset, PageNumber, Pagination, Placement, Source,
 };
 pub use parent::Parent;
-pub use problem::{Problem, Severity};
+pub use problem::{Problem, Severity, hidden_character};
 pub use range_name::RangeName;
 pub use read::{parse, read, read_json};
 pub use request::{Method, QueryValue, Request};

@@ -47,6 +47,16 @@ impl Node {
         }
     }
 
+    /// Tells whether it is a whole number too large to be kept as one: only its text is exact.
+    pub(crate) fn is_inexact(&self) -> bool {
+        let Content::Number(number, text) = &self.content else {
+            return false;
+        };
+        let is_whole =
+            text.starts_with("0x") || text.starts_with("0o") || !text.contains(['.', 'e', 'E']);
+        number.is_f64() && is_whole
+    }
+
     /// Counts the values in it, itself included.
     pub(crate) fn count(&self) -> usize {
         1 + match &self.content {

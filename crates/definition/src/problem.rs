@@ -132,6 +132,29 @@ pub(crate) fn is_unsafe_character(c: char) -> bool {
         || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
+/// Returns the first character of a text that people are shown which draws nothing or turns the reading direction:
+/// all of Unicode's format characters, but joiners between others, which scripts and emoji need.
+pub fn hidden_character(text: &str) -> Option<char> {
+    let trimmed = text.trim();
+    let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
+    let inner = trimmed.trim_matches(joins);
+    if inner.len() < trimmed.len() {
+        return trimmed.chars().find(|&c| joins(c));
+    }
+    inner
+        .chars()
+        .find(|&c| !joins(c) && (is_format_character(c) || matches!(c, '\u{2028}' | '\u{2029}')))
+}
+
+/// Unicode's general category Cf.
+fn is_format_character(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'
+        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Returns the word of `known` nearest to `word`, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > 64 {

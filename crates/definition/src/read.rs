@@ -101,12 +101,7 @@ fn read_as(text: &str, source: &str, syntax: Syntax) -> (Bundle, Vec<Problem>) {
 }
 
 /// Splits text into documents.
-fn documents(
-    text: &str,
-    source: &str,
-    syntax: Syntax,
-    problems: &mut Vec<Problem>,
-) -> Vec<Node> {
+fn documents(text: &str, source: &str, syntax: Syntax, problems: &mut Vec<Problem>) -> Vec<Node> {
     if text.len() > MAX_BUNDLE_BYTES {
         let message = format!("larger than {MAX_BUNDLE_BYTES} bytes");
         problems.push(Problem::new("request.too_large", "", message).at(source, 1, 1));

@@ -93,6 +93,11 @@ pub(crate) fn line() -> Value {
     json!({ "type": "string" })
 }
 
+/// A line that people are shown.
+pub(crate) fn title() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 120, "pattern": "\\S" })
+}
+
 pub(crate) fn text() -> Value {
     json!({ "type": "string" })
 }
@@ -122,7 +127,7 @@ pub(crate) fn anything() -> Value {
 }
 
 pub(crate) fn tags() -> Value {
-    json!({ "type": "array", "items": { "type": ["string", "number", "boolean"] }, "maxItems": 32 })
+    json!({ "type": "array", "items": { "type": ["string", "number", "boolean"], "pattern": "\\S" }, "maxItems": 32 })
 }
 
 pub(crate) fn texts() -> Value {

@@ -56,6 +56,9 @@ impl Span {
 
     /// Reads a span.
     pub fn parse(text: &str) -> Result<Self, SpanError> {
+        if let Some(positive) = text.strip_prefix('-') {
+            return Err(Self::parse(positive).err().unwrap_or(SpanError::Range));
+        }
         let digits = text
             .find(|c: char| !c.is_ascii_digit())
             .ok_or(SpanError::Shape)?;

@@ -229,11 +229,8 @@ impl Reader<'_> {
             "true" | "True" | "TRUE" => Content::Bool(true),
             "false" | "False" | "FALSE" => Content::Bool(false),
             _ => match number(text) {
-                Ok(Some(number)) => Content::Number(number, text.to_owned()),
-                Ok(None) => Content::Text(text.to_owned()),
-                Err(message) => {
-                    return self.fail("definition.number", message, line, column);
-                }
+                Some(number) => Content::Number(number, text.to_owned()),
+                None => Content::Text(text.to_owned()),
             },
         })
     }
@@ -260,38 +257,40 @@ impl Reader<'_> {
     }
 }
 
-/// The number that a plain word is in YAML's core schema, if it is one.
-fn number(text: &str) -> Result<Option<Number>, &'static str> {
-    const TOO_LARGE: &str = "this number is too large to be kept exactly; put it in quotes";
+/// The number that a plain word is in YAML's core schema, if it is one; what is too large for a whole number is
+/// kept with its text, for the decoder to refuse at its path.
+fn number(text: &str) -> Option<Number> {
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
             let plain = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
             return match u64::from_str_radix(digits, radix) {
-                Ok(number) if plain => Ok(Some(number.into())),
-                Err(_) if plain => Err(TOO_LARGE),
-                _ => Ok(None),
+                Ok(number) if plain => Some(number.into()),
+                Err(_) if plain => Number::from_f64(digits.chars().fold(0.0, |sum, digit| {
+                    sum * f64::from(radix) + f64::from(digit.to_digit(radix).unwrap_or(0))
+                })),
+                _ => None,
             };
         }
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Ok(None);
+        return None;
     }
     if unsigned.bytes().all(|b| b.is_ascii_digit()) {
         let digits = text.strip_prefix('+').unwrap_or(text);
         return match (digits.parse::<i64>(), digits.parse::<u64>()) {
-            (Ok(number), _) => Ok(Some(number.into())),
-            (_, Ok(number)) => Ok(Some(number.into())),
-            _ => Err(TOO_LARGE),
+            (Ok(number), _) => Some(number.into()),
+            (_, Ok(number)) => Some(number.into()),
+            _ => digits.parse::<f64>().ok().and_then(Number::from_f64),
         };
     }
     if !unsigned
         .bytes()
         .all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
     {
-        return Ok(None);
+        return None;
     }
-    Ok(text.parse::<f64>().ok().and_then(Number::from_f64))
+    text.parse::<f64>().ok().and_then(Number::from_f64)
 }
 
 fn place(line: usize, column: usize) -> (u32, u32) {

@@ -79,7 +79,6 @@ fn json_that_is_broken_says_line_and_column() {
         ("{\"a\": \"x\ny\"}", 1, 9),
         ("{\"a\": \"\\ud800\"}", 1, 14),
         ("{\"a\": tru}", 1, 10),
-        ("{\"a\": 123456789012345678901234567890}", 1, 7),
     ] {
         let found = problems(text, "body.json");
         assert_eq!(
@@ -226,6 +225,18 @@ fn deceptive_text_is_refused_everywhere() {
         metric("description: \"a\\0b\""),
         metric("owner: \"a\\u0007\""),
         metric("tags: [\"a\\u2066\"]"),
+        metric("title: \"a\\u200fb\""),
+        metric("title: \"a\\u200eb\""),
+        metric("title: \"a\\u061cb\""),
+        metric("title: \"a\\u200bb\""),
+        metric("title: \"a\\u00adb\""),
+        metric("title: \"a\\u2028b\""),
+        metric("title: \"ab\\u200d\""),
+        metric("title: \"\\u200d\""),
+        metric("title: \"a\\U000E0001\\U000E0041b\""),
+        metric("description: \"a\\u200fb\""),
+        metric("owner: \"a\\u2064b\""),
+        metric("tags: [\"a\\u200b\"]"),
         metric("expression: \"a\\0\""),
         request("query: { a: \"x\\0\" }"),
         request("method: POST\nbody: { a: [\"x\\0\"] }"),
@@ -242,11 +253,29 @@ fn deceptive_text_is_refused_everywhere() {
         );
     }
     expect(
-        &metric(&format!("title: {}", "x".repeat(201))),
+        &metric(&format!("title: {}", "x".repeat(121))),
         "definition.text_too_long",
         "title",
-        "200",
+        "120",
     );
+    for (blank, path) in [
+        ("title: \"\"", "title"),
+        ("title: \"   \"", "title"),
+        ("title: \"\\u00a0\"", "title"),
+        ("owner: \"\"", "owner"),
+        ("tags: [\"\"]", "tags[0]"),
+        ("tags: [a, \" \"]", "tags[1]"),
+    ] {
+        expect(&metric(blank), "definition.text_empty", path, "blank");
+    }
+    for fine in [
+        "title: \"می\\u200cخواهم\"",
+        "title: \"👩\\u200d💻 made\"",
+        "description: \"\"",
+        "expression: 'a[b = \"x\\u200fy\"]'",
+    ] {
+        assert_eq!(problems(&metric(fine), "a.yaml"), [], "{fine}");
+    }
     expect(
         &metric("title: 2024"),
         "definition.type",
@@ -925,6 +954,58 @@ fn schedules_are_checked() {
         "definition.schedule",
         "schedule.cron",
         "exclude",
+    );
+    let both = metric("schedule: { every: -1h, cron: \"0 0 30 2 *\" }");
+    for (code, path, says) in [
+        ("definition.schedule", "schedule.cron", "exclude"),
+        ("definition.interval", "schedule.every", "more than nothing"),
+        ("definition.cron_never", "schedule.cron", "never fires"),
+    ] {
+        expect(&both, code, path, says);
+    }
+}
+
+#[test]
+fn a_number_too_large_is_told_at_its_place() {
+    let large = "100000000000000000000";
+    for digits in [large, "0xFFFFFFFFFFFFFFFFFF"] {
+        let text = request(&format!("path: /x\nmax_pages: {digits}"));
+        let found = problems(&text, "test.yaml");
+        let about: Vec<_> = found
+            .iter()
+            .filter(|one| one.path == "request.max_pages")
+            .collect();
+        assert_eq!(about.len(), 1, "{found:#?}");
+        assert!(
+            about[0].message.contains("whole number from 1 to"),
+            "{found:#?}"
+        );
+        assert!(about[0].message.contains(digits), "{found:#?}");
+        assert_eq!(about[0].hint, None);
+    }
+    let json = format!(
+        "{{\"kind\":\"metric\",\"name\":\"m\",\"connection\":\"c\",\"select\":{{\"value\":\"n\"}},\"request\":{{\"path\":\"/x\",\"max_pages\":{large}}}}}"
+    );
+    assert!(
+        problems(&json, "body")
+            .iter()
+            .any(|one| one.path == "request.max_pages"),
+        "{json}"
+    );
+    expect(
+        &request(&format!("path: /x\nmethod: POST\nbody: {{ a: [{large}] }}")),
+        "definition.number",
+        "request.body.a[0]",
+        "put it in quotes",
+    );
+    expect(
+        &format!(
+            "{}variables: {{ id: {large} }}\n",
+            connection("base_url: https://a.example.com")
+        ),
+        "definition.number",
+        "variables.id",
+        "put it in quotes",
     );
 }
 

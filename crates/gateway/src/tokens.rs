@@ -111,6 +111,7 @@ pub(crate) async fn create(
     if name.is_empty()
         || name.chars().count() > NAME_CHARACTERS
         || name.chars().any(char::is_control)
+        || definition::hidden_character(name).is_some()
     {
         return Err(Problem::body(
             "request.invalid",

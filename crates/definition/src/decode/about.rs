@@ -1,6 +1,6 @@
 //! What goals, alerts, boards and scorecards have in common.
 
-use super::{Decoder, Fields, Place, TITLE, TextRule};
+use super::{DESCRIPTION, Decoder, Fields, OWNER, Place, TITLE, TextRule};
 use crate::about::{About, Where};
 use crate::name::Name;
 use crate::node::Content;
@@ -16,8 +16,8 @@ pub(super) fn about(decoder: &mut Decoder, f: &Fields<'_>) -> About {
         title: f.get("title").and_then(|p| decoder.text(&p, TITLE)),
         description: f
             .get("description")
-            .and_then(|p| decoder.text(&p, TextRule::Lines(10_000))),
-        owner: f.get("owner").and_then(|p| decoder.text(&p, TITLE)),
+            .and_then(|p| decoder.text(&p, DESCRIPTION)),
+        owner: f.get("owner").and_then(|p| decoder.text(&p, OWNER)),
         tags: f
             .get("tags")
             .map(|p| super::metric::tags(decoder, &p))

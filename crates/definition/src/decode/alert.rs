@@ -13,7 +13,7 @@ use crate::span::{Span, SpanUnit};
 pub(crate) const ALERT: &[Key] = &[
     Key::optional("kind", "`alert`", || schema::constant("alert")),
     Key::required("name", "the name people and programs use", schema::name),
-    Key::optional("title", "what people call it", schema::line),
+    Key::optional("title", "what people call it", schema::title),
     Key::optional("description", "what it means and what to do", schema::text),
     Key::optional("owner", "who answers for it", schema::line),
     Key::optional("tags", "what it is found by, at most 32", schema::tags),

@@ -12,7 +12,7 @@ use crate::scorecard::{Entry, Scorecard};
 pub(crate) const BOARD: &[Key] = &[
     Key::optional("kind", "`board`", || schema::constant("board")),
     Key::required("name", "the name people and programs use", schema::name),
-    Key::optional("title", "what people call it", schema::line),
+    Key::optional("title", "what people call it", schema::title),
     Key::optional("description", "what it is", schema::text),
     Key::optional("owner", "who answers for it", schema::line),
     Key::optional("tags", "what it is found by, at most 32", schema::tags),
@@ -35,7 +35,7 @@ pub(crate) const BLOCK: &[Key] = &[
         "how it is shown: number, line, bar, table or progress",
         || schema::words(BlockKind::WORDS),
     ),
-    Key::optional("title", "what stands above it", schema::line),
+    Key::optional("title", "what stands above it", schema::title),
     Key::optional(
         "metric",
         "the metric; every type but progress has one",
@@ -68,7 +68,7 @@ pub(crate) const BLOCK: &[Key] = &[
 pub(crate) const SCORECARD: &[Key] = &[
     Key::optional("kind", "`scorecard`", || schema::constant("scorecard")),
     Key::required("name", "the name people and programs use", schema::name),
-    Key::optional("title", "what people call it", schema::line),
+    Key::optional("title", "what people call it", schema::title),
     Key::optional("description", "what it is", schema::text),
     Key::optional("owner", "who answers for it", schema::line),
     Key::optional("tags", "what it is found by, at most 32", schema::tags),
@@ -99,7 +99,7 @@ pub(crate) const SCORECARD: &[Key] = &[
 
 pub(crate) const ENTRY: &[Key] = &[
     Key::required("metric", "the metric", schema::name),
-    Key::optional("title", "what it is called there", schema::line),
+    Key::optional("title", "what it is called there", schema::title),
     Key::optional("range", "its own range, by name", schema::line),
     Key::optional(
         "where",

@@ -1,7 +1,7 @@
 use indexmap::IndexMap;
 
 use super::auth::auth;
-use super::{Decoder, Fields, Key, Place, TITLE, TextRule};
+use super::{DESCRIPTION, Decoder, Fields, Key, OWNER, Place, TITLE, TextRule};
 use crate::conditions::Conditions;
 use crate::connection::{Connection, RateLimit};
 use crate::name::Name;
@@ -12,7 +12,7 @@ use crate::span::{Span, SpanUnit};
 pub(crate) const CONNECTION: &[Key] = &[
     Key::optional("kind", "`connection`", || schema::constant("connection")),
     Key::required("name", "the name other definitions use", schema::name),
-    Key::optional("title", "what people call it", schema::line),
+    Key::optional("title", "what people call it", schema::title),
     Key::optional("description", "what it is", schema::text),
     Key::optional(
         "connector",
@@ -89,10 +89,10 @@ pub(crate) fn connection(decoder: &mut Decoder, place: &Place<'_>) -> Option<Con
         title: fields.get("title").and_then(|p| decoder.text(&p, TITLE)),
         description: fields
             .get("description")
-            .and_then(|p| decoder.text(&p, TextRule::Lines(10_000))),
+            .and_then(|p| decoder.text(&p, DESCRIPTION)),
         connector: fields
             .get("connector")
-            .and_then(|p| decoder.text(&p, TITLE)),
+            .and_then(|p| decoder.text(&p, OWNER)),
         base_url: fields
             .get("base_url")
             .and_then(|p| decoder.text(&p, TextRule::Line(100_000)))
@@ -143,7 +143,7 @@ pub(super) fn headers(decoder: &mut Decoder, fields: &Fields<'_>) -> IndexMap<St
     for (entry, place) in fields.each() {
         let text = match &place.node.content {
             Content::Text(text) => Some(text.clone()), // its characters are checked by the header rules
-            _ => decoder.scalar(&place, TITLE),
+            _ => decoder.scalar(&place, TextRule::Line(200)),
         };
         headers.extend(text.map(|text| (entry.key.clone(), text)));
     }

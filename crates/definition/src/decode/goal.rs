@@ -11,7 +11,7 @@ use crate::schema;
 pub(crate) const GOAL: &[Key] = &[
     Key::optional("kind", "`goal`", || schema::constant("goal")),
     Key::required("name", "the name people and programs use", schema::name),
-    Key::optional("title", "what people call it", schema::line),
+    Key::optional("title", "what people call it", schema::title),
     Key::optional("description", "what it is", schema::text),
     Key::optional("owner", "who answers for it", schema::line),
     Key::optional("tags", "what it is found by, at most 32", schema::tags),

@@ -1,4 +1,4 @@
-use super::{Decoder, Fields, Key, Place, TITLE, TextRule};
+use super::{DESCRIPTION, Decoder, Fields, Key, OWNER, Place, TITLE, TextRule};
 use crate::aggregation::{Aggregation, MetricType, OverTime};
 use crate::dataset::Dataset;
 use crate::formula::Formula;
@@ -11,12 +11,13 @@ use crate::request::Request;
 use crate::schedule::Schedule;
 use crate::schema;
 use crate::selection::{Format, FormatStyle};
+use crate::validate::check_cron;
 use crate::window::Window;
 
 pub(crate) const METRIC: &[Key] = &[
     Key::optional("kind", "`metric`", || schema::constant("metric")),
     Key::required("name", "the name people and programs use", schema::name),
-    Key::optional("title", "what people call it", schema::line),
+    Key::optional("title", "what people call it", schema::title),
     Key::optional("description", "what it is", schema::text),
     Key::optional("owner", "who answers for it", schema::line),
     Key::optional("tags", "what it is found by, at most 32", schema::tags),
@@ -134,7 +135,7 @@ pub(crate) const METRIC: &[Key] = &[
 pub(crate) const DATASET: &[Key] = &[
     Key::optional("kind", "`dataset`", || schema::constant("dataset")),
     Key::required("name", "the name metrics use", schema::name),
-    Key::optional("title", "what people call it", schema::line),
+    Key::optional("title", "what people call it", schema::title),
     Key::optional("description", "what it is", schema::text),
     Key::required("connection", "the connection it asks", schema::name),
     Key::required("request", "what it asks", schema::request),
@@ -248,8 +249,8 @@ pub(crate) fn metric(decoder: &mut Decoder, place: &Place<'_>) -> Option<Metric>
         title: f.get("title").and_then(|p| decoder.text(&p, TITLE)),
         description: f
             .get("description")
-            .and_then(|p| decoder.text(&p, TextRule::Lines(10_000))),
-        owner: f.get("owner").and_then(|p| decoder.text(&p, TITLE)),
+            .and_then(|p| decoder.text(&p, DESCRIPTION)),
+        owner: f.get("owner").and_then(|p| decoder.text(&p, OWNER)),
         tags: f.get("tags").map(|p| tags(decoder, &p)).unwrap_or_default(),
         connection: f.get("connection").and_then(|p| decoder.name(&p)),
         dataset: f.get("dataset").and_then(|p| decoder.name(&p)),
@@ -372,7 +373,7 @@ pub(crate) fn dataset(decoder: &mut Decoder, place: &Place<'_>) -> Option<Datase
         title: f.get("title").and_then(|p| decoder.text(&p, TITLE)),
         description: f
             .get("description")
-            .and_then(|p| decoder.text(&p, TextRule::Lines(10_000))),
+            .and_then(|p| decoder.text(&p, DESCRIPTION)),
         connection: f
             .get("connection")
             .and_then(|p| decoder.name(&p))
@@ -444,7 +445,7 @@ pub(super) fn tags(decoder: &mut Decoder, place: &Place<'_>) -> Vec<String> {
     }
     items
         .iter()
-        .filter_map(|item| decoder.scalar(item, TextRule::Line(60)))
+        .filter_map(|item| decoder.scalar(item, TextRule::Shown(60)))
         .collect()
 }
 
@@ -483,22 +484,20 @@ pub(crate) fn parent(decoder: &mut Decoder, place: &Place<'_>) -> Option<Parent>
 pub(super) fn schedule(decoder: &mut Decoder, place: &Place<'_>) -> Option<Schedule> {
     let fields = decoder.object(place, SCHEDULE, "{ every: 1h } or { cron: \"0 3 * * *\" }")?;
     match (fields.get("every"), fields.get("cron")) {
-        (Some(every), None) => {
-            let span = decoder.span(&every, "definition.interval")?;
-            if !Schedule::is_interval(span) {
-                let message = format!("{span} is not from 60s to 31d, in s, m, h, d or w");
-                decoder.problem(&every, "definition.interval", message).hint =
-                    Some("for calendar months write a cron such as \"0 3 1 * *\"".to_owned());
-            }
-            Some(Schedule::Every(span))
-        }
+        (Some(every), None) => interval(decoder, &every),
         (None, Some(cron)) => decoder.text(&cron, TextRule::Line(200)).map(Schedule::Cron),
-        (Some(_), Some(cron)) => {
+        (Some(every), Some(cron)) => {
             decoder.problem(
                 &cron,
                 "definition.schedule",
                 "`every` and `cron` exclude one another",
             );
+            // Whichever of them goes, the other should not be the next surprise.
+            interval(decoder, &every);
+            let pattern = decoder.text(&cron, TextRule::Line(200));
+            if let Some(wrong) = pattern.and_then(|pattern| check_cron(&pattern)) {
+                decoder.problem(&cron, wrong.code, wrong.message).hint = wrong.hint;
+            }
             None
         }
         (None, None) => {
@@ -506,6 +505,16 @@ pub(super) fn schedule(decoder: &mut Decoder, place: &Place<'_>) -> Option<Sched
             None
         }
     }
+}
+
+fn interval(decoder: &mut Decoder, every: &Place<'_>) -> Option<Schedule> {
+    let span = decoder.span(every, "definition.interval")?;
+    if !Schedule::is_interval(span) {
+        let message = format!("{span} is not from 60s to 31d, in s, m, h, d or w");
+        decoder.problem(every, "definition.interval", message).hint =
+            Some("for calendar months write a cron such as \"0 3 1 * *\"".to_owned());
+    }
+    Some(Schedule::Every(span))
 }
 
 fn format(decoder: &mut Decoder, place: &Place<'_>) -> Option<Format> {

@@ -164,12 +164,20 @@ pub(crate) enum TextRule {
     Line(usize),
     /// Several lines of at most so many characters.
     Lines(usize),
+    /// One line that people are shown: not blank, and nothing in it that draws nothing or turns the reading.
+    Shown(usize),
+    /// Several lines that people are shown.
+    ShownLines(usize),
 }
 
 /// A JSONata expression, of any length up to what the engine's checker takes.
 pub(crate) const EXPRESSION: TextRule = TextRule::Lines(16 * 1024);
 /// A name people see.
-pub(crate) const TITLE: TextRule = TextRule::Line(200);
+pub(crate) const TITLE: TextRule = TextRule::Shown(120);
+/// What people read about a thing.
+pub(crate) const DESCRIPTION: TextRule = TextRule::ShownLines(10_000);
+/// Who answers for a thing.
+pub(crate) const OWNER: TextRule = TextRule::Shown(200);
 
 /// Collects problems while values are read.
 #[derive(Default)]

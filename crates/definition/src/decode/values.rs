@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Decoder, EXPRESSION, Place, TextRule};
 use crate::name::Name;
 use crate::node::{self, Content};
-use crate::problem::{is_unsafe_character, nearest, quoted};
+use crate::problem::{hidden_character, is_unsafe_character, nearest, quoted};
 use crate::span::Span;
 
 impl Decoder {
@@ -35,7 +35,19 @@ impl Decoder {
             Content::Text(text) => {
                 self.characters(place, text, true);
             }
-            _ => {}
+            _ => self.exact(place),
+        }
+    }
+
+    /// Refuses a whole number that no JSON number here could keep.
+    pub(crate) fn exact(&mut self, place: &Place<'_>) {
+        if place.node.is_inexact() {
+            self.problem(
+                place,
+                "definition.number",
+                "this number is too large to be kept exactly",
+            )
+            .hint = Some("put it in quotes, if it is a name for something".to_owned());
         }
     }
 
@@ -79,16 +91,30 @@ impl Decoder {
     }
 
     fn checked(&mut self, place: &Place<'_>, text: &str, rule: TextRule) -> Option<String> {
-        let (limit, lines) = match rule {
-            TextRule::Line(limit) => (limit, false),
-            TextRule::Lines(limit) => (limit, true),
+        let (limit, lines, shown) = match rule {
+            TextRule::Line(limit) => (limit, false, false),
+            TextRule::Lines(limit) => (limit, true, false),
+            TextRule::Shown(limit) => (limit, false, true),
+            TextRule::ShownLines(limit) => (limit, true, true),
         };
+        if shown && !lines && text.trim().is_empty() {
+            self.problem(
+                place,
+                "definition.text_empty",
+                format!("1 to {limit} characters are needed, this is blank"),
+            );
+            return None;
+        }
         if text.chars().count() > limit {
             self.problem(
                 place,
                 "definition.text_too_long",
                 format!("longer than {limit} characters"),
             );
+            return None;
+        }
+        if let Some(bad) = hidden_character(text).filter(|_| shown) {
+            self.refuse_character(place, bad);
             return None;
         }
         self.characters(place, text, lines).then(|| text.to_owned())
@@ -100,13 +126,17 @@ impl Decoder {
             .chars()
             .find(|&c| is_unsafe_character(c) || (!lines && c.is_control()));
         if let Some(bad) = bad {
-            let shown = bad.escape_unicode();
-            let message = format!(
-                "control and direction-changing characters are refused, this holds {shown}"
-            );
-            self.problem(place, "definition.text_invalid", message);
+            self.refuse_character(place, bad);
         }
         bad.is_none()
+    }
+
+    fn refuse_character(&mut self, place: &Place<'_>, bad: char) {
+        let shown = bad.escape_unicode();
+        let message = format!(
+            "control, invisible and direction-changing characters are refused, this holds {shown}"
+        );
+        self.problem(place, "definition.text_invalid", message);
     }
 
     pub(crate) fn boolean(&mut self, place: &Place<'_>) -> Option<bool> {
@@ -159,6 +189,14 @@ impl Decoder {
             self.wrong_type(place, "a number");
             return None;
         };
+        if place.node.is_inexact() {
+            self.problem(
+                place,
+                "definition.number",
+                "this number is too large to be kept exactly: at most 9223372036854775807",
+            );
+            return None;
+        }
         number.as_f64().filter(|number| number.is_finite())
     }
 

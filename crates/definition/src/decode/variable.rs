@@ -41,7 +41,10 @@ pub(super) fn variables(decoder: &mut Decoder, place: &Place<'_>) -> IndexMap<Na
 fn variable(decoder: &mut Decoder, place: &Place<'_>) -> Option<Variable> {
     let constant = match &place.node.content {
         Content::Text(_) => Value::String(decoder.text(place, TextRule::Line(Variable::MAX_TEXT))?),
-        Content::Number(number, _) => Value::Number(number.clone()),
+        Content::Number(number, _) => {
+            decoder.exact(place);
+            Value::Number(number.clone())
+        }
         Content::Bool(flag) => Value::Bool(*flag),
         Content::Map(_) => {
             let fields = decoder.object(place, LOOK_UP, "{ path, select }")?;

@@ -170,20 +170,22 @@ pub(super) fn check_schedule(schedule: &Schedule, problems: &mut Vec<Problem>) {
     let Schedule::Cron(pattern) = schedule else {
         return;
     };
+    problems.extend(check_cron(pattern));
+}
+
+/// Says why a cron is refused, if it is.
+pub(crate) fn check_cron(pattern: &str) -> Option<Problem> {
+    const PATH: &str = "schedule.cron";
     match Schedule::check_cron(pattern) {
-        Ok(()) => {}
+        Ok(()) => None,
         Err(CronError::Never) => {
             let message = format!("{} never fires: there is no such date", quoted(pattern));
-            problems.push(Problem::new(
-                "definition.cron_never",
-                "schedule.cron",
-                message,
-            ));
+            Some(Problem::new("definition.cron_never", PATH, message))
         }
         Err(CronError::Syntax(error)) => {
             let message = format!("{} is no cron: {error}", quoted(pattern));
             let hint = "five fields: minute, hour, day of month, month, day of week, such as \"0 3 * * *\"";
-            problems.push(Problem::new("definition.cron", "schedule.cron", message).hint(hint));
+            Some(Problem::new("definition.cron", PATH, message).hint(hint))
         }
     }
 }

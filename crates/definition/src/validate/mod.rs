@@ -13,6 +13,7 @@ mod secrets;
 mod used;
 mod variables;
 
+pub(crate) use metric::check_cron;
 use std::collections::HashMap;
 
 pub(crate) use used::references;
