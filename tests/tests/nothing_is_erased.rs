@@ -65,7 +65,7 @@ async fn rows_outside_of_the_window_are_counted_and_do_not_empty_it() {
     assert!(
         first["notes"]
             .to_string()
-            .contains("1 row lie outside of the window from"),
+            .contains("1 row lies outside of the window from"),
         "{first}"
     );
     let before = points(&house, "sales").await;

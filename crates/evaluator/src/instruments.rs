@@ -41,7 +41,7 @@ impl Instruments {
                 "Worker processes that died or were killed",
             ),
             seconds: meter
-                .f64_histogram("tidemark_evaluator_run_seconds")
+                .f64_histogram("tidemark_evaluator_run")
                 .with_unit("s")
                 .with_description("Time from a run's manifest to its commit")
                 .build(),

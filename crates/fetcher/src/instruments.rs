@@ -35,7 +35,7 @@ impl Instruments {
             ),
             pages: counter("tidemark.fetcher.pages", "Pages published"),
             bytes: meter
-                .u64_counter("tidemark.fetcher.bytes")
+                .u64_counter("tidemark.fetcher.received")
                 .with_unit("By")
                 .with_description("Bytes of bodies received on the wire")
                 .build(),

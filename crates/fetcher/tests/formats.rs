@@ -288,7 +288,7 @@ async fn a_run_that_is_not_whole_says_so_and_why() {
         ("complete", 1, false)
     );
     assert!(
-        shifted.notes[0].starts_with("1 records came again on a neighbouring page"),
+        shifted.notes[0].starts_with("1 record came again on a neighbouring page"),
         "{:?}",
         shifted.notes
     );

@@ -127,9 +127,15 @@ impl Content {
         self.object()?.map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             let (code, what) = if error.to_string().starts_with("unknown field") {
-                ("request.unknown_field", "holds a key that is not known here")
+                (
+                    "request.unknown_field",
+                    "holds a key that is not known here",
+                )
             } else {
-                ("request.invalid", "lacks something or holds something of the wrong type")
+                (
+                    "request.invalid",
+                    "lacks something or holds something of the wrong type",
+                )
             };
             Problem::body(code, format!("expected {shape}; the body {what} ({place})"))
         })
@@ -228,22 +234,33 @@ mod tests {
             ("{\"value\":true}", "request.invalid"),
             ("{}", "request.invalid"),
             ("{\"sk_live_askey\":\"x\"}", "request.unknown_field"),
-            ("{\"value\":\"sk_live_x\",\"value\":\"sk_live_y\"}", "request.invalid"),
+            (
+                "{\"value\":\"sk_live_x\",\"value\":\"sk_live_y\"}",
+                "request.invalid",
+            ),
             ("{\"value\":\"sk_live_x\",}", "request.json"),
             ("sk_live_bare", "request.json"),
             ("{\"value\":sk_live_bare}", "request.json"),
         ] {
-            let problem = content(body).sealed_json::<Draft>("`{\"value\": …}`").unwrap_err();
+            let problem = content(body)
+                .sealed_json::<Draft>("`{\"value\": …}`")
+                .unwrap_err();
             let text = format!("{problem:?}");
             assert_eq!(problem.code(), code, "{body}: {text}");
-            assert!(!text.contains("sk_live") && !text.contains("987654"), "{text}");
+            assert!(
+                !text.contains("sk_live") && !text.contains("987654"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn other_bodies_are_told_by_kind_and_without_their_values() {
         for (body, said) in [
-            ("{\"value\": 98765}", "invalid type: integer, expected a string"),
+            (
+                "{\"value\": 98765}",
+                "invalid type: integer, expected a string",
+            ),
             ("{\"value\": null}", "invalid type: null, expected a string"),
             ("{\"other\": 1}", "unknown field `other`, expected `value`"),
         ] {
@@ -270,7 +287,11 @@ mod tests {
             ("{\"force\":true}", "request.unknown_field"),
             ("nul", "request.json"),
         ] {
-            assert_eq!(content(wrong).nothing().unwrap_err().code(), code, "{wrong}");
+            assert_eq!(
+                content(wrong).nothing().unwrap_err().code(),
+                code,
+                "{wrong}"
+            );
         }
     }
 }

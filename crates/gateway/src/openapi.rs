@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::definitions::{alerts, boards, connections, datasets, goals, metrics, scorecards};
@@ -241,7 +241,10 @@ mod tests {
             for (method, operation) in item.as_object().unwrap() {
                 for (status, response) in operation["responses"].as_object().unwrap() {
                     let description = response["description"].as_str().unwrap_or_default();
-                    assert!(description.len() > 8, "{method} {path} {status}: {response}");
+                    assert!(
+                        description.len() > 8,
+                        "{method} {path} {status}: {response}"
+                    );
                     assert!(
                         status == "default" || status.len() == 3,
                         "{method} {path}: {status} is no status"

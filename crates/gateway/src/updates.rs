@@ -458,7 +458,10 @@ mod tests {
         assert_eq!(read["changes"][0]["unit"], Value::Null);
         assert_eq!(read["changes"][1]["unit"], "EUR");
         assert_eq!(read["changes"][1]["value"], 0.1);
-        assert_eq!((&read["metric"], &read["version"]), (&json!("a"), &json!(1)));
+        assert_eq!(
+            (&read["metric"], &read["version"]),
+            (&json!("a"), &json!(1))
+        );
     }
 
     #[test]

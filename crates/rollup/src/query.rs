@@ -294,7 +294,7 @@ pub enum QueryError {
     Empty,
     /// More buckets than an answer may have.
     #[error(
-        "more than {MAX_POINTS} points a series in steps of one {granularity:?}; ask for a shorter range or a coarser granularity"
+        "more than {MAX_POINTS} points a series in steps of one {}; ask for a shorter range or a coarser granularity", .granularity.as_str()
     )]
     TooManyPoints {
         /// The step asked for.
@@ -302,7 +302,7 @@ pub enum QueryError {
     },
     /// The steps do not fall on buckets of the metric's resolution.
     #[error(
-        "steps of one {granularity:?} cannot be made from stored buckets of one {resolution:?}"
+        "steps of one {} cannot be made from stored buckets of one {}", .granularity.as_str(), .resolution.as_str()
     )]
     Resolution {
         /// The metric's resolution.
@@ -312,7 +312,7 @@ pub enum QueryError {
     },
     /// A boundary in the zone asked for is inside a stored bucket.
     #[error(
-        "zone {zone}: the boundary {edge} lies inside a stored bucket ({resolution:?} in {stored}); ask in {stored}, or keep a finer resolution"
+        "zone {zone}: the boundary {edge} lies inside a stored bucket ({} in {stored}); ask in {stored}, or keep a finer resolution", .resolution.as_str()
     )]
     Zone {
         /// The zone asked for.

@@ -12,6 +12,8 @@ use rollup::{Dimensions, Row, RowValue};
 use wire::RunManifest;
 use wire::preview::PreviewWarning;
 
+use crate::kept::number;
+
 /// A dimension with more members than this makes a chart that nobody reads.
 const MEMBERS: usize = 100;
 
@@ -130,10 +132,21 @@ fn pages(seen: &Seen<'_>, found: &mut Vec<PreviewWarning>) {
         warn(
             found,
             "not_whole",
-            format!("only the first {read} pages{of} were read: values and buckets are not whole"),
+            match read {
+                1 => format!("only the first page{of} was read: values and buckets are not whole"),
+                _ => format!(
+                    "only the first {read} pages{of} were read: values and buckets are not whole"
+                ),
+            },
             "",
         );
     }
+}
+
+/// "1 row lies", "2 rows lie".
+fn rows_do(count: u64, one: &'static str, many: &'static str) -> String {
+    let (row, does) = (number(count, "row", "rows"), number(count, one, many));
+    format!("{count} {row} {does}")
 }
 
 fn rows(seen: &Seen<'_>, found: &mut Vec<PreviewWarning>) {
@@ -150,7 +163,10 @@ fn rows(seen: &Seen<'_>, found: &mut Vec<PreviewWarning>) {
         warn(
             found,
             "repeated_keys",
-            format!("{} rows repeat a key; each key counts once", seen.repeated),
+            format!(
+                "{} a key; each key counts once",
+                rows_do(seen.repeated, "repeats", "repeat")
+            ),
             "if these are different records, `key` is not what tells them apart",
         );
     }
@@ -159,8 +175,9 @@ fn rows(seen: &Seen<'_>, found: &mut Vec<PreviewWarning>) {
             found,
             "outside_window",
             format!(
-                "{} rows lie outside of the window and are left out",
-                seen.outside
+                "{} outside of the window and {} left out",
+                rows_do(seen.outside, "lies", "lie"),
+                number(seen.outside, "is", "are")
             ),
             "does the request ask for the dates that `select.date` reads?",
         );
@@ -181,7 +198,7 @@ fn dates(seen: &Seen<'_>, select: &Select, written: bool, found: &mut Vec<Previe
         warn(
             found,
             "future_dates",
-            format!("{ahead} rows are dated in the future"),
+            format!("{} dated in the future", rows_do(ahead as u64, "is", "are")),
             "is it a due date, are day and month swapped, or is the zone wrong?",
         );
     }
@@ -195,7 +212,8 @@ fn dates(seen: &Seen<'_>, select: &Select, written: bool, found: &mut Vec<Previe
             found,
             "seconds_as_milliseconds",
             format!(
-                "{early} rows are dated in January or February 1970: seconds read as milliseconds"
+                "{} dated in January or February 1970: seconds read as milliseconds",
+                rows_do(early as u64, "is", "are")
             ),
             "say `format: unix` under `select.date`",
         );

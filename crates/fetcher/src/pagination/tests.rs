@@ -578,7 +578,7 @@ fn what_is_missing_or_came_twice_is_told() {
             RunEnd::ShortPage,
             false,
             1,
-            "1 records came again on a neighbouring page",
+            "1 record came again on a neighbouring page",
         ),
         (
             &[(&[1, 2], Some(4)), (&[2, 3], Some(5)), (&[4], Some(5))],
@@ -620,7 +620,7 @@ fn what_is_missing_or_came_twice_is_told() {
             RunEnd::ShortPage,
             false,
             1,
-            "1 records came again",
+            "1 record came again",
         ),
         // Records that are alike cannot be told apart.
         (

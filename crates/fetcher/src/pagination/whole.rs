@@ -148,12 +148,16 @@ impl Tally {
             let of = stated.map_or_else(String::new, |total| {
                 format!(": {distinct} of the {total} records that the API states")
             });
+            let pages = match max_pages {
+                1 => "1 page".to_owned(),
+                _ => format!("{max_pages} pages"),
+            };
             let knows_more = stated.is_some_and(|total| distinct < total) || self.says_more;
             verdict.notes.push(if knows_more || !is_numbered {
-                format!("stopped after {max_pages} pages (`max_pages`), and there is more{of}")
+                format!("stopped after {pages} (`max_pages`), and there is more{of}")
             } else {
                 format!(
-                    "stopped after {max_pages} pages (`max_pages`), and whether there is more is not known: \
+                    "stopped after {pages} (`max_pages`), and whether there is more is not known: \
                      the API states neither a total nor that there is more"
                 )
             });
@@ -209,9 +213,14 @@ impl Tally {
         verdict.notes.extend(self.unread.clone());
         if self.overlap > 0 {
             verdict.notes.push(format!(
-                "{} records came again on a neighbouring page: the list shifted during the run, \
+                "{} {} came again on a neighbouring page: the list shifted during the run, \
                  and only a `key` in `select` counts each of them once",
-                self.overlap
+                self.overlap,
+                if self.overlap == 1 {
+                    "record"
+                } else {
+                    "records"
+                }
             ));
         }
         verdict

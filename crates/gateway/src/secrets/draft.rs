@@ -171,7 +171,10 @@ mod tests {
             "ftp://a",
         ] {
             let text = format!("{:?}", normal_origins(&[wrong.to_owned()]).unwrap_err());
-            assert!(text.contains("origins[0]") && !text.contains(wrong), "{text}");
+            assert!(
+                text.contains("origins[0]") && !text.contains(wrong),
+                "{text}"
+            );
         }
     }
 }

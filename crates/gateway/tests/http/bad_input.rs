@@ -176,9 +176,15 @@ async fn unknown_fields_and_broken_bodies_are_refused() {
     // The body of a secret is never said again, whatever is wrong with it.
     for (body, expected) in [
         (json!("sk_live_verysecret123"), "request.shape"),
-        (json!({ "value": 98_765_432_101_234_u64 }), "request.invalid"),
+        (
+            json!({ "value": 98_765_432_101_234_u64 }),
+            "request.invalid",
+        ),
         (json!({ "sk_live_askey": "x" }), "request.unknown_field"),
-        (json!({ "value": "v", "origins": ["sk_live_x"] }), "request.invalid"),
+        (
+            json!({ "value": "v", "origins": ["sk_live_x"] }),
+            "request.invalid",
+        ),
         (json!({ "value": "sk_live_a\r\nX: 1" }), "secret.unfit"),
         (json!({ "value": "sk_live_a\0" }), "secret.unfit"),
     ] {
@@ -187,7 +193,10 @@ async fn unknown_fields_and_broken_bodies_are_refused() {
         let told = (status.as_u16(), code(&answer));
         assert_eq!(told, (422, expected), "{answer}");
         let text = answer.to_string();
-        assert!(!text.contains("sk_live") && !text.contains("98765"), "{text}");
+        assert!(
+            !text.contains("sk_live") && !text.contains("98765"),
+            "{text}"
+        );
     }
     let broken = house
         .request(Method::POST, "/api/v1/tokens")

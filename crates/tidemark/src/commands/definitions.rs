@@ -110,7 +110,10 @@ pub(crate) async fn apply(arguments: &Apply) -> Done {
         several => (joined(several)?, "bundle".to_owned()),
     };
     // What is called JSON is read as nothing else; without a name that says it, the gateway finds out.
-    let media_type = if Path::new(&source).extension().is_some_and(|suffix| suffix == "json") {
+    let media_type = if Path::new(&source)
+        .extension()
+        .is_some_and(|suffix| suffix == "json")
+    {
         "application/json"
     } else {
         "application/yaml"
@@ -255,7 +258,11 @@ fn budget_lines(budget: &Value) -> Vec<String> {
     if is_there("slots") {
         let (used, slots, waiting) = (field("slots_in_use"), field("slots"), field("waiting"));
         lines.push(format!(
-            "budget: {used} of {slots} slots in use, {waiting} runs wait for one"
+            "budget: {used} of {slots} slots in use, {}",
+            match waiting.as_str() {
+                "1" => "1 run waits for one".to_owned(),
+                many => format!("{many} runs wait for one"),
+            }
         ));
     }
     if is_there("paused_until") {
@@ -343,7 +350,7 @@ mod tests {
             budget_lines(&budget),
             [
                 "budget: 57 of 120 requests used in the last 60.0 s",
-                "budget: 3 of 8 slots in use, 1 runs wait for one",
+                "budget: 3 of 8 slots in use, 1 run waits for one",
                 "budget: paused until 2026-01-01T00:00:00Z: the API answered 429 and asked for a pause",
             ]
         );
