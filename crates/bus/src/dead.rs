@@ -33,7 +33,7 @@ impl Bus {
         let limit = self.live().await?.client.max_payload();
         // Base64 makes four bytes of three.
         let room = limit.saturating_sub(FIELDS.min(limit / 2)) / 4 * 3;
-        for part in letter.into_parts(payload, room) {
+        for part in letter.addressable().into_parts(payload, room) {
             let id = id::dead(&part.stream, part.sequence, &part.consumer, part.part);
             self.publish_message(&part, &id, &[]).await?;
         }
@@ -54,7 +54,9 @@ impl Bus {
             dataset: manifest.dataset.clone(),
             run: manifest.run.clone(),
             attempt: manifest.attempt,
-            subject: manifest.subject()?.to_string(),
+            subject: manifest
+                .subject()
+                .map_or_else(|_| String::new(), |subject| subject.to_string()),
             code: code.to_owned(),
             message: reason.to_owned(),
             at: now(),

@@ -285,6 +285,115 @@ async fn what_is_not_a_message_becomes_a_dead_letter_with_its_bytes() {
     assert!(seen.lock().unwrap().is_empty(), "no handler saw any of it");
 }
 
+/// Runs `consumer` with a handler that nothing should reach.
+fn never<M: wire::Message>(bus: &Bus, consumer: Consumer) -> Running {
+    let (bus, stop) = (bus.clone(), CancellationToken::new());
+    let token = stop.clone();
+    let handler = |_: Delivery<M>| async { panic!("a handler saw it") };
+    let task = tokio::spawn(async move { bus.consume(consumer, 1, token, handler).await });
+    Running { stop, task }
+}
+
+#[tokio::test]
+async fn what_comes_on_a_subject_of_wildcards_ends_as_a_dead_letter() {
+    let server = TestServer::start().await;
+    let bus = server.provisioned().await;
+    let mut letters = bus.dead_letters().await.unwrap();
+    let running = [
+        never::<SyncRequest>(&bus, Consumer::Fetcher),
+        never::<RunManifest>(&bus, Consumer::Evaluator),
+        never::<wire::Delivery>(&bus, Consumer::Delivery),
+        never::<wire::Delivered>(&bus, Consumer::Delivered),
+    ];
+    let mut elsewhere = manifest("r_1", 1, 1);
+    elsewhere.dataset = "d_other".to_owned();
+    let elsewhere = wire::message::encode(&elsewhere).unwrap();
+    // The server takes a publish to a literal `*`; what the subject says is kept as text.
+    let long = format!("tidemark.v1.default.run.{}", "x".repeat(300));
+    for (subject, payload, at, code) in [
+        (
+            "tidemark.v1.default.run.*",
+            &b"{}"[..],
+            ("default", "unknown"),
+            "message.malformed",
+        ),
+        (
+            "tidemark.v1.*.run.*",
+            b"{}",
+            ("unknown", "unknown"),
+            "message.malformed",
+        ),
+        (
+            "tidemark.v1.default.run.ü",
+            b"{}",
+            ("default", "unknown"),
+            "message.malformed",
+        ),
+        (&long, b"{}", ("default", "unknown"), "message.malformed"),
+        (
+            "tidemark.v1.default.run.*",
+            &elsewhere,
+            ("default", "unknown"),
+            "message.subject_mismatch",
+        ),
+        (
+            "tidemark.v1.default.run.d_1",
+            &elsewhere,
+            ("default", "d_1"),
+            "message.subject_mismatch",
+        ),
+        (
+            "tidemark.v1.default.sync.*.all",
+            b"{}",
+            ("default", "unknown"),
+            "message.malformed",
+        ),
+        (
+            "tidemark.v1.default.deliver.*",
+            b"{}",
+            ("default", "unknown"),
+            "message.malformed",
+        ),
+        (
+            "tidemark.v1.default.delivered.*",
+            b"{}",
+            ("default", "unknown"),
+            "message.malformed",
+        ),
+    ] {
+        send_raw(&server, subject, payload.to_vec()).await;
+        let letter = next_dead(&mut letters).await;
+        assert_eq!(
+            (letter.workspace.as_str(), letter.dataset.as_str()),
+            at,
+            "{subject}"
+        );
+        assert_eq!(
+            (letter.subject.as_str(), letter.code.as_str()),
+            (subject, code)
+        );
+        assert_eq!(letter.original().unwrap(), payload, "{subject}");
+        assert_eq!(letter.deliveries, 1, "{subject}");
+    }
+    for consumer in [
+        Consumer::Fetcher,
+        Consumer::Evaluator,
+        Consumer::Delivery,
+        Consumer::Delivered,
+    ] {
+        until("nothing comes again", || async {
+            let plain = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+            let stream = plain.get_stream(consumer.stream().name()).await.unwrap();
+            let info = stream.consumer_info(consumer.name()).await.unwrap();
+            info.num_pending == 0 && info.num_ack_pending == 0
+        })
+        .await;
+    }
+    for running in running {
+        running.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_message_of_another_workspace_reaches_no_handler() {
     let server = TestServer::start().await;

@@ -16,6 +16,18 @@ impl DeadLetter {
         STANDARD.decode(&self.payload)
     }
 
+    /// Returns the letter with a workspace and a dataset that a subject can hold: what cannot be one is
+    /// [`UNKNOWN`]. The server takes `run.*` as a subject, and the letter keeps that one as text.
+    #[must_use]
+    pub fn addressable(mut self) -> Self {
+        for token in [&mut self.workspace, &mut self.dataset] {
+            if !subject::is_token(token) {
+                UNKNOWN.clone_into(token);
+            }
+        }
+        self
+    }
+
     /// Returns one dead letter for each piece of `payload` of at most `bytes_per_part`.
     pub fn into_parts(self, payload: &[u8], bytes_per_part: usize) -> Vec<Self> {
         let pieces: Vec<&[u8]> = if payload.is_empty() {
@@ -63,6 +75,33 @@ impl Message for DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_letter_can_be_sent_whatever_its_subject_was() {
+        let long = "x".repeat(200);
+        for bad in ["*", ">", "", "a b", "a.b", "ü", &long] {
+            let letter = DeadLetter {
+                workspace: bad.to_owned(),
+                dataset: bad.to_owned(),
+                subject: format!("tidemark.v1.{bad}.run.{bad}"),
+                ..DeadLetter::default()
+            };
+            let sent = letter.clone().addressable();
+            assert_eq!(
+                sent.subject().unwrap().as_str(),
+                "tidemark.v1.unknown.dead.unknown",
+                "{bad:?}"
+            );
+            assert_eq!(Message::workspace(&sent), UNKNOWN);
+            assert_eq!(sent.subject, letter.subject, "the original is kept");
+        }
+        let letter = DeadLetter {
+            workspace: "acme".to_owned(),
+            dataset: "d_1".to_owned(),
+            ..DeadLetter::default()
+        };
+        assert_eq!(letter.clone().addressable(), letter);
+    }
 
     #[test]
     fn the_original_bytes_survive_in_parts() {

@@ -56,7 +56,7 @@ pub enum Part<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Malformed {
-    /// Stable code: `message.malformed` or `message.tenant_mismatch`.
+    /// Stable code: `message.malformed`, `message.tenant_mismatch` or `message.subject_mismatch`.
     pub code: &'static str,
     /// The reason in one sentence.
     pub message: String,
@@ -68,6 +68,9 @@ pub const MALFORMED: &str = "message.malformed";
 /// Code of a message on another workspace's subject.
 pub const TENANT_MISMATCH: &str = "message.tenant_mismatch";
 
+/// Code of a message on the subject of another dataset, metric, run or channel.
+pub const SUBJECT_MISMATCH: &str = "message.subject_mismatch";
+
 impl Malformed {
     fn new(message: String) -> Self {
         Self {
@@ -77,7 +80,7 @@ impl Malformed {
     }
 }
 
-/// Reads a message: a JSON object with every identifying field, on a subject of its own workspace.
+/// Reads a message: a JSON object with every identifying field, on a subject of its own workspace and noun.
 ///
 /// Unknown fields are ignored, so that old readers survive new writers; `{}` and `[]` are not messages.
 pub fn decode<M: Message>(subject: &str, payload: &[u8]) -> Result<M, Malformed> {
@@ -101,12 +104,25 @@ pub fn decode<M: Message>(subject: &str, payload: &[u8]) -> Result<M, Malformed>
             "a {name} without `{field}` means nothing"
         )));
     }
-    if let Some(origin) = crate::subject::origin(subject)
-        && origin.workspace != message.workspace()
-    {
+    let Some(origin) = crate::subject::origin(subject) else {
+        return Ok(message);
+    };
+    if origin.workspace != message.workspace() {
         return Err(Malformed {
             code: TENANT_MISMATCH,
             message: format!("a {name} of another workspace came on this workspace's subject"),
+        });
+    }
+    let own = message
+        .subject()
+        .map_err(|error| Malformed::new(format!("a {name} that belongs on no subject: {error}")))?;
+    // Of another kind are kept answers: a draft's pages have a subject of their own.
+    if crate::subject::origin(own.as_str())
+        .is_some_and(|own| own.kind == origin.kind && own.noun != origin.noun)
+    {
+        return Err(Malformed {
+            code: SUBJECT_MISMATCH,
+            message: format!("a {name} came on a subject that is not its own; its own is `{own}`"),
         });
     }
     Ok(message)

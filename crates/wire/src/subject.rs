@@ -35,6 +35,8 @@ pub struct InvalidToken {
 pub struct Origin<'a> {
     /// Workspace.
     pub workspace: &'a str,
+    /// What kind of message goes there: `sync`, `run`, `update` and so on.
+    pub kind: &'a str,
     /// Dataset, metric, run or channel.
     pub noun: &'a str,
 }
@@ -259,9 +261,18 @@ pub mod filter {
 pub fn origin(subject: &str) -> Option<Origin<'_>> {
     let mut tokens = subject.strip_prefix(PREFIX)?.strip_prefix('.')?.split('.');
     let workspace = tokens.next()?;
-    let _kind = tokens.next()?;
+    let kind = tokens.next()?;
     let noun = tokens.next()?;
-    Some(Origin { workspace, noun })
+    Some(Origin {
+        workspace,
+        kind,
+        noun,
+    })
+}
+
+/// Tells whether `text` can be one token of a subject; what comes from a foreign publisher may be anything.
+pub fn is_token(text: &str) -> bool {
+    token(text).is_ok()
 }
 
 /// Returns the token of a window: `all`, or `w` with the start and end in unix milliseconds.
@@ -413,6 +424,7 @@ mod tests {
             origin("tidemark.v1.acme.sync.d_1.all"),
             Some(Origin {
                 workspace: "acme",
+                kind: "sync",
                 noun: "d_1"
             })
         );

@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use wire::message::{self, MALFORMED, TENANT_MISMATCH};
+use wire::message::{self, MALFORMED, SUBJECT_MISMATCH, TENANT_MISMATCH};
 use wire::{
     Alert, ConnectionTest, ConnectionTested, ConsentGiven, ConsentRedeemed, DeadLetter, Delivered,
     Delivery, Message, MetricUpdate, PreviewEvaluate, PreviewEvaluated, PreviewFetch,
@@ -190,6 +190,33 @@ fn a_message_of_another_workspace_is_told_apart() {
     let error = message::decode::<SyncRequest>(subject, &bytes).unwrap_err();
     assert_eq!(error.code, TENANT_MISMATCH);
     assert!(!error.message.contains("kit_api_secret"));
+}
+
+#[test]
+fn a_message_on_the_subject_of_another_dataset_or_channel_is_told_apart() {
+    let code = |error: message::Malformed| error.code;
+    let sync = example("sync_request");
+    let manifest = example("run_manifest");
+    let on = |kind: &str, noun: &str| format!("tidemark.v1.default.{kind}.{noun}");
+    for noun in ["d_fedcba9876543210", "*", ">"] {
+        let refused = message::decode::<SyncRequest>(&format!("{}.all", on("sync", noun)), &sync);
+        assert_eq!(
+            refused.map_err(code).err(),
+            Some(SUBJECT_MISMATCH),
+            "{noun}"
+        );
+        let refused = message::decode::<RunManifest>(&on("run", noun), &manifest);
+        assert_eq!(
+            refused.map_err(code).err(),
+            Some(SUBJECT_MISMATCH),
+            "{noun}"
+        );
+    }
+    let mut wild: Value = serde_json::from_slice(&manifest).unwrap();
+    wild["dataset"] = json!("*");
+    let wild = serde_json::to_vec(&wild).unwrap();
+    let refused = message::decode::<RunManifest>(&on("run", "*"), &wild);
+    assert_eq!(refused.map_err(code).err(), Some(MALFORMED));
 }
 
 #[test]
