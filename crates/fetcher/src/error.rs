@@ -181,6 +181,7 @@ impl PageError {
                 Failure::Refused(_)
                 | Failure::Tls(_)
                 | Failure::TooLarge(_)
+                | Failure::Trailing { .. }
                 | Failure::EncodingUnsupported(_)
                 | Failure::Client(_) => Fate::Fail,
             },

@@ -91,6 +91,10 @@ fn describe(name: &str, error: InflateError) -> Unusable {
     match error {
         InflateError::TooLarge(reason) => Unusable::TooLarge(reason),
         InflateError::Truncated => damaged(&format!("as {name}: it is cut short"), true),
+        InflateError::Trailing { bytes, .. } => damaged(
+            &format!("as {name}: {bytes} bytes of something else follow its end"),
+            false,
+        ),
         InflateError::Unsupported(_) | InflateError::Damaged(_) => damaged(
             &format!("as {name}: it is damaged, or something else"),
             false,

@@ -51,6 +51,7 @@ pub(super) async fn read(
         InflateError::TooLarge(reason) => Failure::TooLarge(reason),
         InflateError::Unsupported(name) => Failure::EncodingUnsupported(name),
         InflateError::Truncated => Failure::Truncated,
+        InflateError::Trailing { name, bytes } => Failure::Trailing { name, bytes },
         InflateError::Damaged(name) => Failure::Damaged(name),
     })?;
     Ok(Read {

@@ -48,6 +48,14 @@ pub enum Failure {
         "the answer's content encoding `{0}` is not supported (one layer of gzip, deflate, br or zstd is)"
     )]
     EncodingUnsupported(String),
+    /// The compressed bytes are whole, and something else follows them.
+    #[error("{bytes} trailing bytes follow the answer's {name} data")]
+    Trailing {
+        /// The encoding.
+        name: &'static str,
+        /// How many bytes follow.
+        bytes: usize,
+    },
     /// The compressed bytes are damaged.
     #[error("the answer's {0} data is damaged")]
     Damaged(&'static str),
@@ -69,7 +77,7 @@ impl Failure {
             Failure::BadResponse(_) => "upstream.bad_response",
             Failure::TooLarge(_) => "upstream.body_too_large",
             Failure::EncodingUnsupported(_) => "upstream.encoding_unsupported",
-            Failure::Damaged(_) => "upstream.encoding",
+            Failure::Damaged(_) | Failure::Trailing { .. } => "upstream.encoding",
             Failure::Client(_) => "fetcher.client",
         }
     }

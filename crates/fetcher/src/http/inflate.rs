@@ -23,6 +23,14 @@ pub enum InflateError {
     /// The data stops in the middle.
     #[error("cut short")]
     Truncated,
+    /// The data is whole, and something else follows it.
+    #[error("{bytes} bytes that are not {name} follow the compressed data")]
+    Trailing {
+        /// The encoding.
+        name: &'static str,
+        /// How many bytes follow.
+        bytes: usize,
+    },
     /// The data is no such data.
     #[error("damaged {0} data")]
     Damaged(&'static str),
@@ -39,7 +47,14 @@ pub fn inflate(encoding: &str, compressed: &[u8], cap: usize) -> Result<Vec<u8>,
             flate2::bufread::MultiGzDecoder::new(compressed),
             compressed,
             cap,
-        ),
+        )
+        .map_err(|error| match behind_gzip(compressed, cap) {
+            Some(bytes) if !matches!(error, InflateError::TooLarge(_)) => InflateError::Trailing {
+                name: "gzip",
+                bytes,
+            },
+            _ => error,
+        }),
         // The name means zlib; some servers send the bare stream, which has no header to tell by.
         "deflate" if is_zlib(compressed) => drain(
             "deflate",
@@ -76,6 +91,23 @@ pub fn inflate(encoding: &str, compressed: &[u8], cap: usize) -> Result<Vec<u8>,
         }
         other => Err(InflateError::Unsupported(other.chars().take(40).collect())),
     }
+}
+
+/// How many bytes that begin no member follow whole members of gzip: looked for only where the data is wrong.
+fn behind_gzip(compressed: &[u8], cap: usize) -> Option<usize> {
+    const MAGIC: [u8; 2] = [0x1f, 0x8b];
+    let mut rest = compressed;
+    let mut left = cap as u64;
+    while rest.starts_with(&MAGIC) {
+        let mut member = flate2::bufread::GzDecoder::new(rest);
+        left -= io::copy(&mut (&mut member).take(left), &mut io::sink()).ok()?;
+        if left == 0 {
+            return None;
+        }
+        rest = member.into_inner();
+    }
+    let is_cut = rest.len() < MAGIC.len() && MAGIC.starts_with(rest);
+    (rest.len() < compressed.len() && !is_cut).then_some(rest.len())
 }
 
 fn is_zlib(compressed: &[u8]) -> bool {
@@ -215,6 +247,34 @@ mod tests {
                     "{encoding} {cut}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_whole_gzip_is_not_called_a_cut() {
+        let whole = compressed("gzip", &page());
+        for garbage in [
+            &b"x"[..],
+            b"garbage",
+            b"and much more of it, longer than a header",
+            &[0; 7],
+        ] {
+            let body = [&whole, garbage].concat();
+            let expected = InflateError::Trailing {
+                name: "gzip",
+                bytes: garbage.len(),
+            };
+            assert_eq!(inflate("gzip", &body, CAP), Err(expected), "{garbage:?}");
+        }
+        // Two members are one text, and a cut second one is cut.
+        let twice = [whole.clone(), whole.clone()].concat();
+        assert_eq!(inflate("gzip", &twice, CAP), Ok([page(), page()].concat()));
+        for cut in [whole.len() + 1, whole.len() + 5, twice.len() - 3] {
+            assert_eq!(
+                inflate("gzip", &twice[..cut], CAP),
+                Err(InflateError::Truncated),
+                "{cut}"
+            );
         }
     }
 
