@@ -94,8 +94,8 @@ impl Unusable {
 
 /// Returns the body as UTF-8 without byte order mark.
 ///
-/// JSON is UTF-8 by its standard, so bytes that are valid UTF-8 are taken as such; otherwise the charset of
-/// `content_type` decides. UTF-16 and UTF-32 are refused.
+/// JSON is UTF-8 by its standard, so bytes that are valid UTF-8 are taken as such (see [`overruled`]); otherwise the
+/// charset of `content_type` decides. UTF-16 and UTF-32 are refused, also where no byte order mark tells them.
 pub fn text(body: Bytes, content_type: Option<&str>) -> Result<Bytes, Unusable> {
     let refuse = |reason: String| Err(Unusable::Encoding { reason });
     if body.starts_with(&[0xff, 0xfe])
@@ -104,6 +104,13 @@ pub fn text(body: Bytes, content_type: Option<&str>) -> Result<Bytes, Unusable> 
     {
         return refuse(
             "it is UTF-16 or UTF-32, and only UTF-8 and single-byte charsets are read".to_owned(),
+        );
+    }
+    // No JSON has a NUL among its first two characters; one of two or four bytes each has.
+    if body.iter().take(4).any(|byte| *byte == 0) {
+        return refuse(
+            "it looks like UTF-16 or UTF-32, and JSON is read as UTF-8 or in single-byte charsets"
+                .to_owned(),
         );
     }
     let body = if body.starts_with(&[0xef, 0xbb, 0xbf]) {
@@ -136,6 +143,15 @@ pub fn text(body: Bytes, content_type: Option<&str>) -> Result<Bytes, Unusable> 
             excerpt(label.as_bytes())
         )),
     }
+}
+
+/// Returns the charset that `content_type` declares and [`text`] does not go by: the bytes are UTF-8, as JSON has to
+/// be, and would read otherwise as declared.
+pub fn overruled(body: &[u8], content_type: Option<&str>) -> Option<String> {
+    let label = content_type.and_then(charset)?;
+    let declared = encoding_rs::Encoding::for_label(label.as_bytes())?;
+    let differs = declared != encoding_rs::UTF_8 && !body.is_ascii();
+    (differs && std::str::from_utf8(body).is_ok()).then(|| declared.name().to_owned())
 }
 
 pub(crate) fn charset(content_type: &str) -> Option<&str> {

@@ -113,6 +113,7 @@ fn text(body: Bytes, content_type: Option<&str>, response: &Response) -> Result<
         .as_deref()
         .and_then(|label| encoding_rs::Encoding::for_label_no_replacement(label.as_bytes()));
     let marked = encoding_rs::Encoding::for_bom(&body);
+    let is_utf8 = std::str::from_utf8(&body).is_ok();
     let declared = || match response.format {
         ResponseFormat::Xml => xml::declared_encoding(&body),
         _ => None,
@@ -120,20 +121,26 @@ fn text(body: Bytes, content_type: Option<&str>, response: &Response) -> Result<
     let encoding = match (named, marked) {
         (Some(named), _) => named,
         (None, Some((marked, _))) if response.format != ResponseFormat::Json => marked,
-        (None, _) if std::str::from_utf8(&body).is_ok() => encoding_rs::UTF_8,
-        _ => match content_type
-            .and_then(decode::charset)
-            .map(str::to_owned)
-            .or_else(declared)
-        {
-            Some(label) => {
-                match encoding_rs::Encoding::for_label_no_replacement(label.as_bytes()) {
-                    Some(encoding) => encoding,
-                    None => return decode::text(body, content_type),
+        // JSON is UTF-8 by its standard, whatever is declared.
+        (None, _) if is_utf8 && response.format == ResponseFormat::Json => encoding_rs::UTF_8,
+        _ => {
+            let label = content_type
+                .and_then(decode::charset)
+                .map(str::to_owned)
+                .or_else(declared);
+            let declared = label.and_then(|label| {
+                encoding_rs::Encoding::for_label_no_replacement(label.as_bytes())
+            });
+            match declared {
+                // Text of two bytes a character would hold NULs: what is declared is plainly not so.
+                Some(wide) if !wide.is_ascii_compatible() && is_utf8 && !body.contains(&0) => {
+                    encoding_rs::UTF_8
                 }
+                Some(declared) => declared,
+                None if is_utf8 => encoding_rs::UTF_8,
+                None => return decode::text(body, content_type),
             }
-            None => return decode::text(body, content_type),
-        },
+        }
     };
     let skip = marked
         .filter(|(marked, _)| *marked == encoding)

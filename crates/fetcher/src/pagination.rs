@@ -19,7 +19,7 @@ use url::Url;
 use wire::run_manifest::RunEnd;
 
 use crate::detect::Unread;
-pub use link::next_of_link_headers;
+pub use link::{MalformedLink, next_of_link_headers};
 pub use place::{Place, Position, parameters};
 use whole::Tally;
 pub use whole::Verdict;
@@ -52,6 +52,9 @@ pub struct Facts {
     /// What it says of records behind it, where nothing says how to ask for them.
     #[serde(skip)]
     pub unread: Option<Unread>,
+    /// The charset that it declares and that was not gone by, since JSON is UTF-8.
+    #[serde(skip)]
+    pub overruled: Option<String>,
     /// SHA-256 of the body.
     pub hash: String,
 }
@@ -131,6 +134,8 @@ struct State {
     largest: u64,
     /// Empty pages in a row.
     empties: u32,
+    /// Where pages come in any order: the empty ones, each run of neighbours by its first and last.
+    empty_runs: BTreeMap<u32, u32>,
     total_pages: Option<u64>,
     total: Option<u64>,
     /// What speaks for and against the run being whole.
@@ -261,7 +266,7 @@ impl Walk {
         match self.pagination.clone() {
             Pagination::None | Pagination::Auto => Ok(Step::End(RunEnd::SinglePage)),
             Pagination::Page(page) => {
-                if let Some(step) = self.known_total(is_first) {
+                if let Some(step) = self.known_total(number, is_empty && facts.is_counted)? {
                     return Ok(step);
                 }
                 let sent = page.size_param.is_some();
@@ -276,7 +281,7 @@ impl Walk {
                 Ok(self.hand_out(Position::Page(at.saturating_add(1))))
             }
             Pagination::Offset(offset) => {
-                if let Some(step) = self.known_total(is_first) {
+                if let Some(step) = self.known_total(number, is_empty && facts.is_counted)? {
                     return Ok(step);
                 }
                 let sent = offset.limit_param.is_some();
@@ -472,7 +477,42 @@ impl Walk {
     }
 
     /// Hands out all pages at once where their number is known, and ends when they are done.
-    fn known_total(&mut self, is_first: bool) -> Option<Step> {
+    fn known_total(
+        &mut self,
+        number: u32,
+        is_empty: bool,
+    ) -> Result<Option<Step>, PaginationFault> {
+        let step = self.parallel(number == 1);
+        if is_empty && self.state.parallel {
+            self.bear_empties_around(number)?;
+        }
+        Ok(step)
+    }
+
+    /// Counts the empty pages around `number`, in page order: the same whatever the order in which they came.
+    ///
+    /// They are borne like those of sequential pages: the last page stated may be empty, and no row before it.
+    fn bear_empties_around(&mut self, number: u32) -> Result<(), PaginationFault> {
+        let last = self.known_pages().unwrap_or(0);
+        let runs = &mut self.state.empty_runs;
+        let before = runs
+            .range(..number)
+            .next_back()
+            .map(|(from, to)| (*from, *to));
+        let from = match before {
+            Some((from, to)) if to.saturating_add(1) == number => from,
+            _ => number,
+        };
+        let to = runs.remove(&number.saturating_add(1)).unwrap_or(number);
+        runs.insert(from, to);
+        let behind = u64::from(to).min(last.saturating_sub(1));
+        if (behind + 1).saturating_sub(u64::from(from)) >= u64::from(EMPTY_LIMIT) {
+            return Err(PaginationFault::EmptyLoop);
+        }
+        Ok(())
+    }
+
+    fn parallel(&mut self, is_first: bool) -> Option<Step> {
         if !is_first && !self.state.parallel {
             return None;
         }

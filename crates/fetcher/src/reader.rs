@@ -152,6 +152,7 @@ impl Reader {
             next: self.next(&answer)?,
             astray: self.astray(&answer)?,
             unread: self.unread(&answer),
+            overruled: None,
             hash: String::new(),
         })
     }
@@ -229,7 +230,11 @@ impl Reader {
             Next::Nowhere => return Ok(Value::Null),
             Next::LinkHeader => {
                 let links = answer.headers.get_all(header::LINK).iter();
-                let next = next_of_link_headers(links.filter_map(|value| value.to_str().ok()));
+                let links: Vec<_> = links
+                    .map(|value| String::from_utf8_lossy(value.as_bytes()))
+                    .collect();
+                let next = next_of_link_headers(links.iter().map(AsRef::as_ref))
+                    .map_err(|malformed| PaginationFault::Unreadable(malformed.to_string()))?;
                 return Ok(next.map_or(Value::Null, Value::String));
             }
             Next::At(want) => want,

@@ -127,6 +127,30 @@ fn other_charsets_become_utf_8() {
     )
     .expect("utf-8");
     assert_eq!(&declared_wrongly[..], "[\"é\"]".as_bytes());
+    let latin = Some("application/json; charset=latin1");
+    assert_eq!(
+        overruled("[\"é\"]".as_bytes(), latin).as_deref(),
+        Some("windows-1252")
+    );
+    for (body, content_type) in [
+        (&b"[\"e\"]"[..], latin),
+        (b"[\"\xe9\"]", latin),
+        ("é".as_bytes(), Some("application/json; charset=UTF-8")),
+        ("é".as_bytes(), Some("application/json")),
+        ("é".as_bytes(), None),
+    ] {
+        assert_eq!(overruled(body, content_type), None, "{content_type:?}");
+    }
+    for (wide, content_type) in [
+        (&b"{\0}\0"[..], Some("application/json; charset=utf-16le")),
+        (b"{\0}\0", None),
+        (b"\0{\0}", Some("application/json; charset=utf-16be")),
+        (b"{\0\0\0}\0\0\0", None),
+        (b"\xff\xfe{\0}\0", None),
+    ] {
+        let refused = read(wide, content_type).expect_err("wide");
+        assert_eq!(refused.code(), "upstream.encoding", "{wide:?}");
+    }
     assert!(read(b"[\"\xe9\"]", Some("application/json; charset=utf-8")).is_err());
     assert!(read(b"[\"\xe9\"]", Some("application/json; charset=nonsense")).is_err());
     assert!(read(b"[\"\xe9\"]", Some("application/json; charset=utf-16")).is_err());

@@ -53,7 +53,7 @@ fn link_header(seen: &Seen<'_>, ranked: &mut Vec<Ranked>) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .collect();
-    let next = next_of_link_headers(values.iter().copied());
+    let next = next_of_link_headers(values.iter().copied()).unwrap_or_default();
     let (certainty, reason, weight) = match next {
         Some(next) => {
             if same_origin(seen, &next).is_none() {
@@ -224,6 +224,7 @@ fn same_origin(seen: &Seen<'_>, link: &str) -> Option<Url> {
 pub(super) fn changed_parameter(seen: &Seen<'_>) -> Option<(String, String)> {
     let links = seen.first.headers.get_all(header::LINK).iter();
     let header = next_of_link_headers(links.filter_map(|value| value.to_str().ok()));
+    let header = header.unwrap_or_default();
     let field = || {
         let field = seen.fields.all().iter().find(|field| {
             rank_of(&field.plain(), field).is_some()

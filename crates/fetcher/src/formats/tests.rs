@@ -358,6 +358,67 @@ fn charsets_are_read_as_they_say_or_as_the_definition_says() {
         ),
         expected
     );
+    // What is declared holds, also where the bytes would be UTF-8 as well.
+    let e_acute = |format: &str, body: &str, content_type: &str| {
+        read_as(&json!(format), Some(content_type), body.as_bytes()).expect("read")
+    };
+    for (format, body, content_type, expected) in [
+        (
+            "csv",
+            "a\né\n",
+            "text/csv; charset=iso-8859-1",
+            json!([{"a": "Ã©"}]),
+        ),
+        (
+            "csv",
+            "a\né\n",
+            "text/csv; charset=utf-8",
+            json!([{"a": "é"}]),
+        ),
+        (
+            "csv",
+            "a\né\n",
+            "text/csv; charset=nonsense",
+            json!([{"a": "é"}]),
+        ),
+        (
+            "csv",
+            "a\né\n",
+            "text/csv; charset=utf-16",
+            json!([{"a": "é"}]),
+        ),
+        ("csv", "a\né\n", "text/csv", json!([{"a": "é"}])),
+        (
+            "ndjson",
+            "\"é\"\n",
+            "application/x-ndjson; charset=latin1",
+            json!(["Ã©"]),
+        ),
+        (
+            "xml",
+            "<a>é</a>",
+            "text/xml; charset=iso-8859-1",
+            json!({"a": "Ã©"}),
+        ),
+        (
+            "xml",
+            "<?xml version='1.0' encoding='iso-8859-1'?><a>é</a>",
+            "text/xml",
+            json!({"a": "Ã©"}),
+        ),
+        (
+            "xml",
+            "<?xml version='1.0' encoding='utf-8'?><a>é</a>",
+            "text/xml",
+            json!({"a": "é"}),
+        ),
+    ] {
+        assert_eq!(
+            e_acute(format, body, content_type),
+            expected,
+            "{body} {content_type}"
+        );
+    }
     let xml = b"<?xml version='1.0' encoding='iso-8859-1'?><a>M\xfcller</a>";
     assert_eq!(json_of(&json!("xml"), xml), json!({"a": "Müller"}));
     let wrong = error(&json!({"format": "csv", "encoding": "utf-8"}), latin);

@@ -121,6 +121,138 @@ fn a_total_that_grows_during_the_run_brings_the_new_page_too() {
 }
 
 #[test]
+fn a_stated_number_of_pages_that_changes_is_told() {
+    let page = json!({"page": {"param": "page", "total_pages": "t"}});
+    for (stated, fetched, note, has_gaps) in [
+        (
+            &[2, 3][..],
+            3,
+            Some("changed during the run, from 2 to 3 pages"),
+            false,
+        ),
+        (
+            &[3, 2],
+            3,
+            Some("changed during the run, from 3 to 2 pages: what followed"),
+            true,
+        ),
+        (&[3, 3, 5], 5, Some("from 3 to 5 pages"), false),
+        (&[3], 3, None, false),
+    ] {
+        let (mut walk, mut todo) = Walk::begin(pagination(&page), 100);
+        let mut count = 0;
+        while let Some((number, _)) = todo.pop() {
+            count += 1;
+            let at = (number as usize - 1).min(stated.len() - 1);
+            let facts = Facts {
+                total_pages: Some(stated[at]),
+                hash: number.to_string(),
+                ..facts(50)
+            };
+            if let Ok(Step::Fetch(more)) = walk.after(number, &facts) {
+                todo.extend(more);
+            }
+        }
+        let verdict = walk.verdict(RunEnd::TotalReached);
+        assert_eq!((count, verdict.has_gaps), (fetched, has_gaps), "{stated:?}");
+        assert_eq!(
+            verdict.notes.len(),
+            usize::from(note.is_some()),
+            "{verdict:?}"
+        );
+        if let Some(note) = note {
+            assert!(verdict.notes[0].contains(note), "{verdict:?}");
+        }
+    }
+}
+
+/// The answers of numbered pages whose total is stated beforehand: records and body of each.
+fn empty_behind(filled: u32, number: u32) -> Facts {
+    Facts {
+        total_pages: Some(1_000_000),
+        is_counted: true,
+        hash: if number <= filled {
+            number.to_string()
+        } else {
+            "empty".into()
+        },
+        ..facts(if number <= filled { 50 } else { 0 })
+    }
+}
+
+#[test]
+fn empty_pages_in_a_row_end_pages_that_are_fetched_side_by_side_too() {
+    let page = json!({"page": {"param": "page", "total_pages": "t"}});
+    // Whatever the order in which eight at a time come back.
+    for order in [
+        [2, 3, 4, 5, 6, 7, 8, 9],
+        [9, 8, 7, 6, 5, 4, 3, 2],
+        [6, 2, 9, 4, 3, 8, 7, 5],
+    ] {
+        let (mut walk, _) = Walk::begin(pagination(&page), 100);
+        assert!(matches!(
+            walk.after(1, &empty_behind(2, 1)),
+            Ok(Step::Fetch(_))
+        ));
+        let steps: Vec<_> = order
+            .map(|number| walk.after(number, &empty_behind(2, number)))
+            .into();
+        assert!(
+            steps.contains(&Err(PaginationFault::EmptyLoop)),
+            "{order:?}: {steps:?}"
+        );
+        let fault = steps.iter().position(|step| *step != Ok(Step::Pending));
+        assert!(fault >= Some(2), "two are borne: {steps:?}");
+    }
+    // A list that lost its last records while it was read: what is empty ends with the pages stated.
+    for (empty, borne) in [(8..=10, true), (7..=10, false)] {
+        for reversed in [false, true] {
+            let mut numbers: Vec<u32> = (2..=10).collect();
+            if reversed {
+                numbers.reverse();
+            }
+            let (mut walk, _) = Walk::begin(pagination(&page), 100);
+            let mut answers = Vec::new();
+            for number in std::iter::once(1).chain(numbers) {
+                let filled = if empty.contains(&number) { 0 } else { 10 };
+                let facts = Facts {
+                    total_pages: Some(10),
+                    ..empty_behind(filled, number)
+                };
+                answers.push(walk.after(number, &facts));
+            }
+            let fails = answers.contains(&Err(PaginationFault::EmptyLoop));
+            assert_eq!(!fails, borne, "{empty:?} {reversed}");
+        }
+    }
+    // Gaps of two pages, as when records are filtered after they were paged, are borne.
+    let (mut walk, _) = Walk::begin(pagination(&page), 12);
+    let mut last = None;
+    for number in 1..=12 {
+        let facts = Facts {
+            hash: number.to_string(),
+            ..empty_behind(if number % 3 == 1 { 12 } else { 0 }, number)
+        };
+        last = Some(walk.after(number, &facts));
+    }
+    assert_eq!(last, Some(Ok(Step::End(RunEnd::PageCap))));
+}
+
+#[test]
+fn empty_pages_are_counted_in_a_row_over_a_checkpoint() {
+    let page = || pagination(&json!({"page": {"param": "page", "total_pages": "t"}}));
+    let (mut walk, _) = Walk::begin(page(), 100);
+    for number in [1, 2, 3, 4] {
+        assert!(walk.after(number, &empty_behind(2, number)).is_ok());
+    }
+    let (mut walk, _) = Walk::resume(page(), 100, &walk.checkpoint(), []).unwrap();
+    assert_eq!(
+        walk.after(5, &empty_behind(2, 5)),
+        Err(PaginationFault::EmptyLoop)
+    );
+}
+
+#[test]
 fn zero_and_one_stated_pages_end_at_the_first() {
     for total_pages in [0, 1] {
         let page = json!({"page": {"param": "page", "total_pages": "t"}});
@@ -376,17 +508,34 @@ fn link_headers_are_read_as_the_standard_says() {
         (r#"<https://h/9>; rel="last""#, None),
         (r#"<https://h/9>; rel="nextish""#, None),
         ("", None),
-        ("<unclosed; rel=next", None),
+        (" , ", None),
+        // Malformed, and not about the next page; or the next page stands beside it.
+        ("https://h/1; rel=canonical", None),
+        ("/1; rel=prev, </2>; rel=next", Some("/2")),
     ] {
         assert_eq!(
-            next_of_link_headers([header]).as_deref(),
-            expected,
+            next_of_link_headers([header]),
+            Ok(expected.map(str::to_owned)),
             "{header}"
         );
     }
+    for malformed in [
+        "/ok2; rel=next",
+        "</ok2; rel=next",
+        "</ok2",
+        "/ok2",
+        r#"</ok2; rel=next, <https://h/9>; rel="last""#,
+        r#"<https://h/9>; rel="last", /ok2; rel="next""#,
+    ] {
+        assert_eq!(
+            next_of_link_headers([malformed]),
+            Err(MalformedLink),
+            "{malformed}"
+        );
+    }
     assert_eq!(
-        next_of_link_headers(["<a>; rel=prev", "<b>; rel=next"]).as_deref(),
-        Some("b")
+        next_of_link_headers(["<a>; rel=prev", "<b>; rel=next"]),
+        Ok(Some("b".to_owned()))
     );
 }
 

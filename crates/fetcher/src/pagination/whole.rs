@@ -33,6 +33,9 @@ pub(super) struct Tally {
     /// The smallest and the largest total stated after it, where they differ from it.
     fell_to: Option<u64>,
     grew_to: Option<u64>,
+    /// The number of pages that the first page stated, and the last one stated that differs from it.
+    pages: Option<u64>,
+    pages_became: Option<u64>,
     overlap: u64,
     /// Whether a page said that there is more than may be fetched.
     says_more: bool,
@@ -43,6 +46,8 @@ pub(super) struct Tally {
     twin: Option<(u32, u32)>,
     /// A page whose records are not where they should be, and where that is.
     astray: Option<(u32, String)>,
+    /// A page that declares another charset than it was read in, and that charset.
+    overruled: Option<(u32, String)>,
     /// What the only page said of others, as a sentence.
     unread: Option<String>,
     /// Fingerprints of pages whose neighbours have not both come; not kept over a checkpoint.
@@ -85,8 +90,21 @@ impl Tally {
                 Some(_) => {}
             }
         }
+        if let Some(stated) = facts.total_pages {
+            let first = *self.pages.get_or_insert(stated);
+            if stated != first {
+                // Pages come in any order: what is furthest from the first is told.
+                let known = self.pages_became.unwrap_or(first);
+                if stated.abs_diff(first) >= known.abs_diff(first) {
+                    self.pages_became = Some(stated);
+                }
+            }
+        }
         if let (Some(path), None) = (&facts.astray, &self.astray) {
             self.astray = Some((number, path.clone()));
+        }
+        if let (Some(charset), None) = (&facts.overruled, &self.overruled) {
+            self.overruled = Some((number, charset.clone()));
         }
         if let Some(unread) = &facts.unread {
             self.unread = Some(only_the_first(unread));
@@ -187,6 +205,19 @@ impl Tally {
                 "the API's stated total changed during the run, from {total} to {grew_to} records"
             ));
         }
+        if let (Some(pages), Some(became)) = (self.pages, self.pages_became) {
+            // A list that shrank may have moved records to a page that was read before.
+            let shrank = became < pages;
+            verdict.has_gaps |= shrank;
+            let behind = if shrank {
+                ": what followed a record that is gone may have been passed over"
+            } else {
+                ""
+            };
+            verdict.notes.push(format!(
+                "the API's stated total changed during the run, from {pages} to {became} pages{behind}"
+            ));
+        }
         // What the API itself says to be the end leaves no room for a gap.
         let is_met = end == RunEnd::HasMoreFalse || stated.is_some_and(|total| distinct >= total);
         if let Some(empty) = self
@@ -208,6 +239,12 @@ impl Tally {
         if let Some((page, path)) = &self.astray {
             verdict.notes.push(format!(
                 "page {page} has no `{path}`, but a list elsewhere: was the field renamed?"
+            ));
+        }
+        if let Some((page, charset)) = &self.overruled {
+            verdict.notes.push(format!(
+                "page {page} declares the charset {charset} and was read as UTF-8, which JSON has to be; \
+                 write `encoding` in `response` if it is really another"
             ));
         }
         verdict.notes.extend(self.unread.clone());

@@ -433,6 +433,7 @@ impl Engine {
             ));
         }
         let content_type = answer.content_type().map(str::to_owned);
+        let overruled = decode::overruled(&answer.body, content_type.as_deref());
         let read = decode::page(
             answer.body,
             content_type.as_deref(),
@@ -441,7 +442,10 @@ impl Engine {
         );
         let (body, scan) = read.map_err(|unusable| masked(unusable, &plan.redactor))?;
         conditions::judge(&plan.conditions, &body, after, &plan.redactor)?;
-        let facts = reader.facts(&body, &scan, &answer.headers)?;
+        let facts = Facts {
+            overruled,
+            ..reader.facts(&body, &scan, &answer.headers)?
+        };
         let shown = plan.redactor.body(body.clone());
         // What was masked says less than what came, and a cursor that holds a secret is not kept. What was not read to
         // its end says so anew each time.
