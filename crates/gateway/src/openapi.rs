@@ -85,7 +85,7 @@ impl Modify for Described {
                     if let RefOr::T(response) = response
                         && response.description.trim().is_empty()
                     {
-                        response.description = meaning(status).to_owned();
+                        meaning(status).clone_into(&mut response.description);
                     }
                 }
             }

@@ -329,6 +329,7 @@ mod tests {
             revision: 1,
             document: definition.to_document().to_string(),
             version: 1,
+            windows: None,
         });
         let hint = |written, metrics: &[StoredMetric]| records_hint(written, metrics).ok();
         let own = Some("data.orders".to_owned());
