@@ -37,7 +37,7 @@ async fn a_level_without_records_is_announced_and_is_not_answered_from_memory() 
         .map(|change| (&change["value"], &change["previous"]))
         .collect();
     assert_eq!(values.len(), 2, "{update}");
-    assert!(values.contains(&(&Value::Null, &json!(2.0))), "{update}");
+    assert!(values.contains(&(&Value::Null, &json!(2))), "{update}");
     let answer = house.cli.query("open", &today).await;
     assert_eq!(answer["version"], 2, "{answer}");
     assert_eq!(answer["series"], json!([]), "{answer}");

@@ -39,9 +39,12 @@ pub fn read(text: &str, source: &str) -> (Bundle, Vec<Problem>) {
     read_as(text, source, syntax)
 }
 
-/// Reads definitions that are said to be JSON, whatever `source` is called; otherwise as [`read`].
+/// Reads definitions that are said to be JSON, whatever `source` is called; otherwise as [`read`], which
+/// finds nothing in nothing.
 pub fn read_json(text: &str, source: &str) -> (Bundle, Vec<Problem>) {
-    read_as(text, source, Syntax::Json)
+    let is_blank = text.trim().is_empty();
+    let syntax = if is_blank { Syntax::Yaml } else { Syntax::Json };
+    read_as(text, source, syntax)
 }
 
 /// What a text is read as.

@@ -4,6 +4,7 @@
 //! stated total, `has_more`, a missing cursor or link, an empty page, a short one. What repeats itself (a cursor, an
 //! address, a whole body) fails the run: it would count twice, or go on for ever.
 
+mod fault;
 mod link;
 mod place;
 mod whole;
@@ -19,6 +20,7 @@ use url::Url;
 use wire::run_manifest::RunEnd;
 
 use crate::detect::Unread;
+pub use fault::PaginationFault;
 pub use link::{MalformedLink, next_of_link_headers};
 pub use place::{Place, Position, parameters};
 use whole::Tally;
@@ -70,44 +72,6 @@ pub enum Step {
     Pending,
     /// Everything that may be fetched has been.
     End(RunEnd),
-}
-
-/// Why pages cannot follow one another.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PaginationFault {
-    /// Something repeats itself.
-    #[error("{0}")]
-    Loop(String),
-    /// Empty pages without end.
-    #[error("{EMPTY_LIMIT} empty pages in a row, and the API says that there is more")]
-    EmptyLoop,
-    /// A next link that must not be followed.
-    #[error("{0}")]
-    OriginRefused(String),
-    /// The answer contradicts itself or cannot be read.
-    #[error("{0}")]
-    Unreadable(String),
-    /// A path of the pagination cannot be evaluated.
-    #[error("pagination path `{path}` cannot be read: {message}")]
-    Path {
-        /// The path.
-        path: String,
-        /// Why not.
-        message: String,
-    },
-}
-
-impl PaginationFault {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            PaginationFault::Loop(_) => "pagination.loop",
-            PaginationFault::EmptyLoop => "pagination.empty_loop",
-            PaginationFault::OriginRefused(_) => "pagination.origin_refused",
-            PaginationFault::Unreadable(_) => "pagination.unreadable",
-            PaginationFault::Path { .. } => "pagination.path",
-        }
-    }
 }
 
 /// The way through the pages of one run; what of it must survive a checkpoint is [`Walk::checkpoint`].

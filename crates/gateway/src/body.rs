@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::problem::{Problem, sentence_shown, shown};
 use crate::router::Gateway;
@@ -141,30 +142,31 @@ impl Content {
         })
     }
 
+    /// Reads any JSON.
+    pub(crate) fn value(&self) -> Result<Value, Problem> {
+        self.must_be_json()?;
+        serde_json::from_slice(&self.bytes).map_err(|error| not_json(&error))
+    }
+
+    fn must_be_json(&self) -> Result<(), Problem> {
+        if self.is_json() || self.media_type.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "request.media_type",
+            "this route takes JSON",
+        )
+        .detail(format!(
+            "send `Content-Type: application/json`, not `{}`",
+            shown(&self.media_type)
+        )))
+    }
+
     /// Reads a JSON object; inside, what is wrong with the data of it. A list is refused here, though serde
     /// would take one for an object's values in their order.
     fn object<T: DeserializeOwned>(&self) -> Result<Result<T, serde_json::Error>, Problem> {
-        if !self.is_json() && !self.media_type.is_empty() {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "request.media_type",
-                "this route takes JSON",
-            )
-            .detail(format!(
-                "send `Content-Type: application/json`, not `{}`",
-                shown(&self.media_type)
-            )));
-        }
-        let not_json = |error: &serde_json::Error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            let text = sentence_shown(&error.to_string());
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "request.json",
-                "the body is not JSON",
-            )
-            .detail(format!("{text} ({place})"))
-        };
+        self.must_be_json()?;
         let instead = match self.bytes.trim_ascii_start().first() {
             Some(b'[') => Some("an array"),
             Some(b'"') => Some("text"),
@@ -190,6 +192,17 @@ impl Content {
             Err(error) => Err(not_json(&error)),
         }
     }
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let text = sentence_shown(&error.to_string());
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "request.json",
+        "the body is not JSON",
+    )
+    .detail(format!("{text} ({place})"))
 }
 
 /// Takes the value out of serde's `invalid type: string "…", expected …`.

@@ -141,7 +141,7 @@ struct Rows {
 
 /// Reads the body as far as the gateway has to: a list of rows, `{"rows": […]}`, or one row.
 fn rows(content: &Content) -> Result<String, Problem> {
-    let body: Value = content.json()?;
+    let body = content.value()?;
     let count = |rows: &[Value]| {
         if rows.is_empty() {
             return Err(Problem::body("request.invalid", "there are no rows"));
