@@ -13,6 +13,7 @@ use crate::name::Name;
 use crate::request::Request;
 use crate::schedule::Schedule;
 use crate::selection::{Format, Select};
+use crate::span::Span;
 use crate::window::Window;
 use crate::words::words;
 
@@ -102,6 +103,9 @@ pub struct Metric {
     /// The share of rejected rows beyond which its part of a run fails.
     #[serde(skip_serializing_if = "Ratio::is_half")]
     pub reject_limit: Ratio,
+    /// How long its points are kept; absent: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Span>,
     /// Whether it rests.
     #[serde(skip_serializing_if = "is_false")]
     pub paused: bool,

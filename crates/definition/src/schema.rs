@@ -58,7 +58,7 @@ fn document(keys: &[Key], about: &str) -> Value {
 /// An object of a key table: strict, described, without what is not read yet.
 fn object(keys: &[Key], about: &str) -> Value {
     let mut properties = Map::new();
-    for key in keys.iter().filter(|key| key.status != Status::Later) {
+    for key in keys {
         let mut shape = (key.shape)();
         if let Value::Object(fields) = &mut shape {
             fields.insert("description".to_owned(), json!(key.about));

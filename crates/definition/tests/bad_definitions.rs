@@ -1457,9 +1457,14 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 #[test]
-fn what_comes_later_says_so() {
-    let text = metric("keep: 1y");
-    expect(&text, "definition.not_yet", "keep", "not supported yet");
+fn points_are_kept_for_a_day_at_least() {
+    expect(
+        &metric("keep: 1h"),
+        "definition.keep",
+        "keep",
+        "a day at least",
+    );
+    expect(&metric("keep: long"), "definition.keep", "keep", "");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use rollup::{
     Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate,
 };
-use store::{Cell, CellChange, Commit, MetricOutcome, Outcome, RejectedSample, Replaced, instant};
+use store::{
+    Cell, CellChange, Commit, MetricOutcome, Outcome, RejectedSample, Replaced, instant, kept_from,
+};
 use wire::{Change, MetricUpdate};
 
 use crate::error::Error;
@@ -99,9 +101,18 @@ pub(crate) async fn apply(
             if commit.records_revision(&subject.name)?.is_some() {
                 commit.set_records_revision(&subject.name, None).await?;
             }
-            let (rows, _) = deduplicate(extracted.rows);
+            let (mut rows, _) = deduplicate(extracted.rows);
+            let before = rows.len();
+            if let Some(from) = kept_from(&subject.metric, run.fetched_at) {
+                rows.retain(|row| row.at.is_none_or(|at| at >= from));
+            }
+            let too_old = (before - rows.len()) as u64;
             let folded = fold(rows, &subject.rules, run.slot);
-            restate_metric(commit, run, subject, &folded).await?
+            let restated = restate_metric(commit, run, subject, &folded).await?;
+            Restated {
+                left_out: restated.left_out + too_old,
+                ..restated
+            }
         };
         if restated.refused.is_none() && run.ended == Ended::Complete {
             commit

@@ -103,6 +103,7 @@ fn incoming(run: &RunOfMetrics, subject: &Subject, extracted: Extracted) -> (Vec
     let mut facts = Facts::default();
     let mut finder = Finder::of(rules);
     let mut names: HashMap<SeriesKey, String> = HashMap::new();
+    let from = store::kept_from(&subject.metric, run.fetched_at);
     let mut words: HashMap<String, ((u32, u32), Incoming)> =
         HashMap::with_capacity(extracted.rows.len());
     let seen_at = |page: u32| {
@@ -133,7 +134,13 @@ fn incoming(run: &RunOfMetrics, subject: &Subject, extracted: Extracted) -> (Vec
             facts.left_out += 1;
             continue;
         };
-        let counts = counts(row, rules.aggregation, &mut finder, &mut names, &mut facts);
+        let is_too_old = row.at.zip(from).is_some_and(|(at, from)| at < from);
+        facts.left_out += u64::from(is_too_old);
+        let counts = if is_too_old {
+            None
+        } else {
+            counts(row, rules.aggregation, &mut finder, &mut names, &mut facts)
+        };
         let word = Incoming {
             key,
             seen_at: seen_at(page),

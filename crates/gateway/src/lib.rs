@@ -23,6 +23,7 @@ mod problem;
 mod apply;
 mod audit;
 mod authorize;
+mod care;
 mod catalogue;
 mod definitions;
 mod deliveries;

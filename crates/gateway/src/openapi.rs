@@ -14,7 +14,7 @@ use crate::definitions::{alerts, boards, connections, datasets, goals, metrics, 
 use crate::problem::Problem;
 use crate::router::Gateway;
 use crate::{
-    apply, audit, authorize, boards as boards_data, catalogue, deliveries, export,
+    apply, audit, authorize, boards as boards_data, care, catalogue, deliveries, export,
     goals as goals_far, openapi, pages, points, preview, probes, progress, provenance, runs,
     secrets, series, sync, tokens, trial, updates,
 };
@@ -42,7 +42,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         alerts::list, alerts::get, alerts::put, alerts::delete,
         boards::list, boards::get, boards::put, boards::delete,
         scorecards::list, scorecards::get, scorecards::put, scorecards::delete,
-        sync::sync, sync::backfill, sync::recompute, runs::list, runs::get, runs::pages, pages::body, runs::rejected,
+        sync::sync, sync::backfill, sync::recompute, care::purge, care::list, care::add, care::remove, runs::list, runs::get, runs::pages, pages::body, runs::rejected,
         progress::events, updates::updates, export::openmetrics,
         secrets::list, secrets::put, secrets::delete,
         catalogue::list, catalogue::get,

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::series::Series;
 use crate::updates::Updates;
 use crate::{
-    apply, audit, authorize, boards as boards_data, catalogue, deliveries, doorway, export,
+    apply, audit, authorize, boards as boards_data, care, catalogue, deliveries, doorway, export,
     goals as goals_far, openapi, pages, points, preview, probes, progress, provenance, runs,
     secrets, series, sync, tokens, trial, updates,
 };
@@ -293,6 +293,20 @@ fn routes() -> Vec<Route> {
         write("/api/v1/metrics/{name}/sync", post(sync::sync)),
         write("/api/v1/metrics/{name}/backfill", post(sync::backfill)),
         write("/api/v1/metrics/{name}/recompute", post(sync::recompute)),
+        route(
+            Method::POST,
+            "/api/v1/metrics/{name}/purge",
+            Some(Admin),
+            post(care::purge),
+        ),
+        read("/api/v1/metrics/{name}/notes", Viewer, get(care::list)),
+        write("/api/v1/metrics/{name}/notes", post(care::add)),
+        route(
+            Method::DELETE,
+            "/api/v1/metrics/{name}/notes/{id}",
+            Some(Editor),
+            delete(care::remove),
+        ),
         read(
             "/api/v1/metrics/{name}/provenance",
             Viewer,

@@ -13,8 +13,10 @@ mod dispatch;
 mod error;
 mod failure;
 mod identity;
+mod keep;
 mod ledger;
 mod migrate;
+mod notes;
 mod outbox;
 mod packed;
 mod points;
@@ -50,6 +52,8 @@ pub use deliveries::{
     DeliveryEnd, DeliveryFilter, DeliveryState, NewDelivery, QUEUED_FOR, StoredDelivery,
 };
 pub use error::{Error, Result};
+pub use keep::kept_from;
+pub use notes::{NOTES_KEPT, Note};
 pub use outbox::OutboxRow;
 pub use points::{
     Cell, CellChange, CellPlace, Coverage, MetricState, Point, SeriesPoints, SeriesRows,

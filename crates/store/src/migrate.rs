@@ -56,6 +56,12 @@ const MIGRATIONS: &[Migration] = &[
         include_str!("../migrations/sqlite/0008_windows.sql"),
         include_str!("../migrations/postgres/0008_windows.sql"),
     ),
+    (
+        9,
+        "notes",
+        include_str!("../migrations/sqlite/0009_notes.sql"),
+        include_str!("../migrations/postgres/0009_notes.sql"),
+    ),
 ];
 
 /// The advisory lock that one migrating process holds; any number that nobody else uses.

@@ -228,7 +228,8 @@ impl Store {
         }))
     }
 
-    /// Deletes a metric's points and coverage and raises its version, which it returns.
+    /// Deletes a metric's points and coverage and raises its version, which it returns and announces without points. The
+    /// next sync asks for all that it would ask for without a success.
     pub async fn purge(&self, ws: &str, actor: &str, metric: &str) -> Result<i64> {
         let step = "purge a metric";
         let mut tx = self.database.begin(step).await?;
@@ -263,6 +264,13 @@ impl Store {
         let sql = "UPDATE metrics SET version = $2, last_success_at = NULL, records_revision = NULL, windows = NULL \
                    WHERE id = $1";
         tx.run(step, sql, values![id, version]).await?;
+        let sql = "UPDATE datasets SET last_window_end = NULL WHERE workspace = $1 AND id = (SELECT dataset \
+                   FROM metrics WHERE id = $2)";
+        tx.run(step, sql, values![ws, id]).await?;
+        let sql = "INSERT INTO outbox (workspace, metric, version, created_at, payload) VALUES ($1, $2, $3, $4, $5)";
+        let now = tx.now().await?;
+        tx.run(step, sql, values![ws, metric, version, now, ""])
+            .await?;
         let entry = Entry {
             action: "purged",
             kind: "metric",

@@ -38,7 +38,7 @@ pub struct Swept {
     pub rejected: u64,
     /// Audit rows.
     pub audit: u64,
-    /// Cells of deleted metrics.
+    /// Cells of deleted metrics, and those that are older than their metric keeps them.
     pub cells: u64,
     /// Records that went long ago.
     pub records: u64,
@@ -105,6 +105,7 @@ impl Store {
             }
         }
         self.sweep_doomed(&mut swept).await?;
+        self.sweep_kept(now, &mut swept).await?;
         Ok(swept)
     }
 
@@ -136,6 +137,7 @@ impl Store {
         for sql in [
             "DELETE FROM series WHERE metric_id = $1",
             "DELETE FROM coverage WHERE metric_id = $1",
+            "DELETE FROM notes WHERE metric_id = $1",
             "DELETE FROM syncs WHERE metric_id = $1",
             "DELETE FROM doomed_metrics WHERE metric_id = $1",
         ] {

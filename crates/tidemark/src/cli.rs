@@ -8,7 +8,7 @@ use crate::egress_args::EgressArgs;
 use crate::mail_args::MailArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use numbers::{Deliveries, Provenance, Push, Query, ShowOne};
+pub(crate) use numbers::{Deliveries, NewNote, Notes, Provenance, Purge, Push, Query, ShowOne};
 
 /// Any REST API in, live metrics out.
 #[derive(Debug, Parser)]
@@ -72,6 +72,12 @@ pub(crate) enum Command {
     Board(ShowOne),
     /// Send values to a metric with `source: push`: JSON rows from a file or stdin
     Push(Push),
+    /// Keep a note on a point or a range of a metric
+    Note(NewNote),
+    /// List what is noted of a metric, edits and outages included
+    Notes(Notes),
+    /// Delete all points of a metric
+    Purge(Purge),
     /// Follow updates as they happen
     Watch(Watch),
     /// Keep credentials, write only

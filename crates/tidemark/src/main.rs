@@ -106,6 +106,9 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Goal(arguments) => commands::deliveries::goal(&arguments).await,
         Command::Board(arguments) => commands::deliveries::board(&arguments).await,
         Command::Push(arguments) => commands::push::push(&arguments).await,
+        Command::Note(arguments) => commands::care::note(&arguments).await,
+        Command::Notes(arguments) => commands::care::notes(&arguments).await,
+        Command::Purge(arguments) => commands::care::purge(&arguments).await,
         Command::Watch(arguments) => commands::watch::watch(&arguments).await,
         Command::Connection(arguments) => {
             commands::connections::connection(&arguments.action).await

@@ -128,7 +128,11 @@ pub(crate) const METRIC: &[Key] = &[
         "the share of rejected rows beyond which its part of a run fails (\"50%\")",
         schema::ratio,
     ),
-    Key::later("keep"),
+    Key::optional(
+        "keep",
+        "how long its points are kept, at least a day; absent: for ever",
+        schema::span,
+    ),
     Key::optional("paused", "whether it rests", schema::boolean),
 ];
 
@@ -355,6 +359,9 @@ pub(crate) fn metric(decoder: &mut Decoder, place: &Place<'_>) -> Option<Metric>
             .get("reject_limit")
             .and_then(|p| ratio(decoder, &p))
             .unwrap_or(Ratio::HALF),
+        keep: f
+            .get("keep")
+            .and_then(|p| decoder.span(&p, "definition.keep")),
         paused: f
             .get("paused")
             .and_then(|p| decoder.boolean(&p))

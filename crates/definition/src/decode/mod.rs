@@ -47,12 +47,11 @@ pub(crate) struct Key {
     pub(crate) status: Status,
 }
 
-/// Whether a key must, may, or cannot yet be written.
+/// Whether a key must or may be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Required,
     Optional,
-    Later,
 }
 
 impl Key {
@@ -79,16 +78,6 @@ impl Key {
             about,
             shape,
             status: Status::Optional,
-        }
-    }
-
-    /// A key of the design that this version does not read; it is refused with a clear text.
-    pub(crate) const fn later(name: &'static str) -> Self {
-        Self {
-            name,
-            about: "",
-            shape: || Value::Bool(false),
-            status: Status::Later,
         }
     }
 }
@@ -234,17 +223,6 @@ impl Decoder {
         let fields = self.map(place, expected)?;
         for entry in fields.entries {
             match keys.iter().find(|key| key.name == entry.key) {
-                Some(key) if key.status == Status::Later => {
-                    let path = node::join(&place.path, &entry.key);
-                    let message = format!("`{}` is not supported yet", key.name);
-                    self.problem_at(
-                        path,
-                        entry.line,
-                        entry.column,
-                        "definition.not_yet",
-                        message,
-                    );
-                }
                 Some(_) => {}
                 None => self.unknown(place, entry, keys),
             }
@@ -269,11 +247,7 @@ impl Decoder {
         if self.problems.len() > crate::bundle::MAX_PROBLEMS {
             return;
         }
-        let names = || {
-            keys.iter()
-                .filter(|key| key.status != Status::Later)
-                .map(|key| key.name)
-        };
+        let names = || keys.iter().map(|key| key.name);
         let path = node::join(&place.path, &entry.key);
         let message = format!("unknown field {}", quoted(&entry.key));
         let hint = match nearest(&entry.key, names()) {

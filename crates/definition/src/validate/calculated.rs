@@ -23,6 +23,7 @@ const NOT_HERE: &[&str] = &[
     "covers",
     "mode",
     "reject_limit",
+    "keep",
     "paused",
 ];
 

@@ -19,6 +19,13 @@ pub(super) fn check(metric: &Metric, problems: &mut Vec<Problem>) {
     if let Some(schedule) = &metric.schedule {
         check_schedule(schedule, problems);
     }
+    if metric
+        .keep
+        .is_some_and(|keep| keep.to_duration() < std::time::Duration::from_hours(24))
+    {
+        let message = "points are kept for a day at least";
+        problems.push(Problem::new("definition.keep", "keep", message));
+    }
     if metric.dataset.is_none() {
         check_rules(metric, None, problems);
     }

@@ -8,6 +8,7 @@
 )]
 
 mod calculated;
+mod care;
 mod definitions;
 mod fixture;
 mod ledger;

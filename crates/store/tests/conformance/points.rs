@@ -46,7 +46,12 @@ pub(crate) fn all() -> Vec<Interval> {
 }
 
 /// Commits cells over everything as a new run.
-async fn commit_cells(store: &Store, dataset: &str, slot: i64, cells: &[Cell]) -> Vec<CellChange> {
+pub(crate) async fn commit_cells(
+    store: &Store,
+    dataset: &str,
+    slot: i64,
+    cells: &[Cell],
+) -> Vec<CellChange> {
     let run = open(store, dataset, slot, RunKind::Manual).await;
     let mut commit = store
         .begin_commit(WS, dataset, &run)

@@ -109,3 +109,41 @@ pub(crate) struct Push {
     #[command(flatten)]
     pub(crate) remote: Remote,
 }
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NewNote {
+    /// The metric
+    pub(crate) name: String,
+    /// What to note
+    pub(crate) text: String,
+    /// First day or instant; without `--end`, the note is on the point that holds it
+    #[arg(long)]
+    pub(crate) start: String,
+    /// First day or instant past it
+    #[arg(long)]
+    pub(crate) end: Option<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Notes {
+    /// The metric
+    pub(crate) name: String,
+    /// Delete the note of this number instead
+    #[arg(long, value_name = "ID")]
+    pub(crate) delete: Option<i64>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Purge {
+    /// The metric
+    pub(crate) name: String,
+    /// Really do it
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}

@@ -1,5 +1,6 @@
 //! One file for each noun of the command line.
 
+pub(crate) mod care;
 pub(crate) mod catalogue;
 pub(crate) mod connections;
 pub(crate) mod definitions;
