@@ -21,7 +21,7 @@ pub(crate) async fn push(arguments: &Push) -> Done {
     let client = Client::new(&arguments.remote)?;
     let path = format!("/metrics/{}/points", segment(&arguments.name)?);
     let rows = rows(&text(arguments)?)?;
-    let (mut taken, mut changed) = (0, 0);
+    let (mut taken, mut counted, mut changed) = (0, 0, 0);
     let mut last = Value::Null;
     let parts = parts(&rows);
     let count = parts.len();
@@ -41,16 +41,17 @@ pub(crate) async fn push(arguments: &Push) -> Done {
         })?;
         let of = |name: &str| last.get(name).and_then(Value::as_u64).unwrap_or(0);
         taken += part.len();
+        counted += of("rows");
         changed += of("changed");
     }
     let summary = json!({
-        "metric": arguments.name, "rows": taken, "changed": changed, "run": last.get("run"),
+        "metric": arguments.name, "rows": counted, "changed": changed, "run": last.get("run"),
         "version": last.get("version"),
     });
     match client.output {
         Output::Json => say!("{}", output::json(&summary)),
         Output::Table | Output::Csv => say!(
-            "{} taken, {} changed",
+            "{} taken, {counted} of them count, {} changed",
             output::counted(&taken.to_string(), "row"),
             output::counted(&changed.to_string(), "point")
         ),
