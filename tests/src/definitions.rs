@@ -1,5 +1,19 @@
 //! Definitions over the sample API that several tests use.
 
+use sample_api::{Config, Server};
+
+use crate::Standalone;
+
+/// Starts the sample API and a house in which [`numbered_metric`] reads it, with its secret.
+pub async fn numbered_house(config: Config) -> (Server, Standalone) {
+    let secret = config.secret.clone();
+    let api = Server::start(config).await.expect("the sample API starts");
+    let house = Standalone::start(&[api.address().to_string()]).await;
+    house.cli.apply(&numbered_metric(&api.url())).await;
+    house.cli.secret("kit_api_secret", &secret).await;
+    (api, house)
+}
+
 /// A connection `kit` and a metric of subscribers by day and state, numbered pages.
 pub fn numbered_metric(base_url: &str) -> String {
     format!(

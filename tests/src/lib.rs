@@ -21,7 +21,7 @@ mod shelf;
 mod standalone;
 
 pub use command_line::{CommandLine, Said};
-pub use definitions::{cursor_metric, numbered_metric};
+pub use definitions::{cursor_metric, numbered_house, numbered_metric};
 pub use figures::{points, truth};
 pub use hearing::Hearing;
 pub use orders::Orders;

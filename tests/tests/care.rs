@@ -4,7 +4,7 @@
     reason = "a test that cannot set up its house must end there"
 )]
 
-use house_tests::{Hearing, Standalone, numbered_metric};
+use house_tests::{Hearing, Standalone, numbered_house, numbered_metric};
 use sample_api::{Config, Server};
 use serde_json::Value;
 
@@ -17,11 +17,7 @@ async fn house() -> (Server, Standalone) {
         secret: SECRET.into(),
         ..Config::default()
     };
-    let api = Server::start(config).await.expect("the sample API starts");
-    let house = Standalone::start(&[api.address().to_string()]).await;
-    house.cli.apply(&numbered_metric(&api.url())).await;
-    house.cli.secret("kit_api_secret", SECRET).await;
-    (api, house)
+    numbered_house(config).await
 }
 
 async fn notes(house: &Standalone) -> Vec<Value> {

@@ -5,8 +5,8 @@
     reason = "a test that cannot set up its house must end there"
 )]
 
-use house_tests::{CommandLine, Standalone, crypto, numbered_metric};
-use sample_api::{Config, Server};
+use house_tests::{CommandLine, crypto, numbered_house, numbered_metric};
+use sample_api::Config;
 
 const SECRET: &str = "canary-secret-of-recordings";
 
@@ -17,10 +17,7 @@ async fn a_recording_holds_definitions_to_the_rows_they_gave() {
         secret: SECRET.into(),
         ..Config::default()
     };
-    let api = Server::start(config).await.expect("the sample API starts");
-    let house = Standalone::start(&[api.address().to_string()]).await;
-    house.cli.apply(&numbered_metric(&api.url())).await;
-    house.cli.secret("kit_api_secret", SECRET).await;
+    let (api, house) = numbered_house(config).await;
     assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
 
     let to = house.data().join("recordings").display().to_string();

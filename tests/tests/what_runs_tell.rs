@@ -5,7 +5,7 @@
     reason = "a helper of a test may fail like the test itself"
 )]
 
-use house_tests::{Standalone, numbered_metric};
+use house_tests::{Standalone, numbered_house, numbered_metric};
 use sample_api::Server;
 use serde_json::Value;
 
@@ -17,12 +17,7 @@ async fn house() -> (Server, Standalone) {
         secret: "sample-secret".into(),
         ..sample_api::Config::default()
     };
-    let api = Server::start(config).await.expect("the sample API starts");
-    let host = api.url().trim_start_matches("http://").to_owned();
-    let house = Standalone::start(&[host]).await;
-    house.cli.secret("kit_api_secret", "sample-secret").await;
-    house.cli.apply(&numbered_metric(&api.url())).await;
-    (api, house)
+    numbered_house(config).await
 }
 
 async fn runs(house: &Standalone, metric: &str) -> Vec<Value> {

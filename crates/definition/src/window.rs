@@ -63,19 +63,28 @@ pub const MAX_WINDOWS: usize = 10_000;
 
 /// Returns the windows that one slot asks for, newest first; one is one run.
 ///
-/// Without `whole_until`, or without a lookback, it reaches back `last` from `now`. Otherwise it
-/// starts the lookback before `whole_until`, the end of what was fetched whole (see [`whole_until`]). That
-/// end lies at the end of a bucket, which may have been open when it was fetched: its last bucket
+/// Without a lookback it reaches back `last` from `now`. With one it starts the lookback before the first
+/// instant that is missing from any of `metrics`, of which each is the windows that one metric has whole, in
+/// order and apart. Where the beginning of a metric is missing, all of `last` is asked for; what ended before
+/// it, with nothing after it, counts: a sync goes on where a long outage began. Where no metric reads the
+/// dataset, `fetched_until`, the end of the last window that was fetched, counts instead.
+///
+/// Such an end lies at the end of a bucket, which may have been open when it was fetched: its last bucket
 /// is always asked for again. All edges are bucket starts of `coarsest`, so the newest window ends
 /// with the bucket that is open now.
 pub fn plan(
     window: &Window,
-    whole_until: Option<Timestamp>,
+    metrics: &[Vec<Interval>],
+    fetched_until: Option<Timestamp>,
     now: Timestamp,
     zone: &TimeZone,
     coarsest: Granularity,
     week_start: Weekday,
 ) -> Vec<Interval> {
+    let first = window.last.before(&now.to_zoned(zone.clone())).timestamp();
+    let first_bucket = coarsest.start_of(first, zone, week_start);
+    let of_metrics = metrics.iter().map(|whole| unbroken(whole, first_bucket));
+    let whole_until = of_metrics.min().unwrap_or(fetched_until);
     let from = match (whole_until, window.lookback) {
         (Some(end), Some(lookback)) => {
             let last_instant = end.checked_sub(1.nanosecond()).unwrap_or(end).min(now);
@@ -83,7 +92,7 @@ pub fn plan(
                 .before(&last_instant.to_zoned(zone.clone()))
                 .timestamp()
         }
-        _ => window.last.before(&now.to_zoned(zone.clone())).timestamp(),
+        _ => first,
     };
     backfill(
         Interval::new(from, now),
@@ -92,46 +101,6 @@ pub fn plan(
         coarsest,
         week_start,
     )
-}
-
-/// Returns until when nothing that a first sync at `now` would ask for is missing from any of `metrics`: the
-/// end of the windows that each has whole (in order and apart), or the first hole in them.
-///
-/// `None` when the beginning is missing, so that all of it is to be asked for. What ended before that
-/// beginning, with nothing after it, counts: a sync goes on where a long outage began. Where no metric reads
-/// the dataset, it is `fetched_until`, the end of the last window that was fetched.
-pub fn whole_until(
-    window: &Window,
-    metrics: &[Vec<Interval>],
-    fetched_until: Option<Timestamp>,
-    now: Timestamp,
-    zone: &TimeZone,
-    coarsest: Granularity,
-    week_start: Weekday,
-) -> Option<Timestamp> {
-    let first = window.last.before(&now.to_zoned(zone.clone())).timestamp();
-    let first = coarsest.start_of(first, zone, week_start);
-    let of_metrics = metrics.iter().map(|whole| unbroken(whole, first));
-    of_metrics.min().unwrap_or(fetched_until)
-}
-
-/// The end of what is whole from `first` on.
-fn unbroken(whole: &[Interval], first: Timestamp) -> Option<Timestamp> {
-    let (before, after) = whole.split_at(whole.partition_point(|one| one.end <= first));
-    let mut until = first;
-    for one in after {
-        if one.start > until {
-            break;
-        }
-        until = one.end;
-    }
-    if until > first {
-        return Some(until);
-    }
-    before
-        .last()
-        .map(|one| one.end)
-        .filter(|_| after.is_empty())
 }
 
 /// Returns the windows that fetch `range` again in steps, newest first, snapped outward to bucket
@@ -159,6 +128,25 @@ pub fn backfill(
     windows
 }
 
+/// The end of what is whole from `first` on.
+fn unbroken(whole: &[Interval], first: Timestamp) -> Option<Timestamp> {
+    let (before, after) = whole.split_at(whole.partition_point(|one| one.end <= first));
+    let mut until = first;
+    for one in after {
+        if one.start > until {
+            break;
+        }
+        until = one.end;
+    }
+    if until > first {
+        return Some(until);
+    }
+    before
+        .last()
+        .map(|one| one.end)
+        .filter(|_| after.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +170,7 @@ mod tests {
         };
         plan(
             &window,
+            &[],
             success.map(at),
             at("2026-03-31T10:20:00Z"),
             &TimeZone::UTC,

@@ -519,7 +519,7 @@ proptest! {
         let window = Window { last: parse(last), step: step.map(parse), lookback: lookback.map(parse) };
         let since = now.checked_sub(SignedDuration::from_secs(ago)).unwrap();
         for success in [None, Some(since)] {
-            let plan = window::plan(&window, success, now, &zone, coarsest, Weekday::Monday);
+            let plan = window::plan(&window, &[], success, now, &zone, coarsest, Weekday::Monday);
             prop_assert!(!plan.is_empty());
             prop_assert!(plan[0].contains(now), "{:?} {now}", plan[0]);
             for pair in plan.windows(2) {

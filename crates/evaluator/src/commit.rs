@@ -444,6 +444,9 @@ async fn previous_samples(
 
 /// Members of a level that were there at the sync before and are not at this one: their value is nothing now.
 fn gone(before: &[Cell], folded: &Folded, at: i64) -> Vec<CellChange> {
+    if before.is_empty() {
+        return Vec::new();
+    }
     let here: HashSet<String> = folded.cells.keys().map(SeriesKey::canonical).collect();
     let gone = before.iter().filter(|cell| !here.contains(&cell.series));
     gone.map(|cell| CellChange {

@@ -59,7 +59,7 @@ async fn answer(handler: &RunHandler, looks: &Looks, ask: &Ask) -> Bytes {
             "preview.too_new",
             "this evaluator is too old for this preview",
         ),
-        Ok(asked) if is_over(&asked.deadline) => refused(
+        Ok(asked) if message::is_over(&asked.deadline, Timestamp::now()) => refused(
             &asked,
             "preview.late",
             "nobody waits for this preview any more",
@@ -90,12 +90,6 @@ async fn answer(handler: &RunHandler, looks: &Looks, ask: &Ask) -> Bytes {
     message::encode(&evaluated)
         .map(Bytes::from)
         .unwrap_or_default()
-}
-
-fn is_over(deadline: &str) -> bool {
-    deadline
-        .parse::<Timestamp>()
-        .is_ok_and(|deadline| deadline < Timestamp::now())
 }
 
 fn refused(asked: &PreviewEvaluate, code: &str, reason: &str) -> PreviewEvaluated {

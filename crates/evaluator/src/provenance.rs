@@ -49,7 +49,7 @@ async fn answer(handler: &RunHandler, ask: &Ask) -> Bytes {
             "provenance.too_new",
             "this evaluator is too old for this question",
         ),
-        Ok(asked) if is_over(&asked.deadline) => {
+        Ok(asked) if message::is_over(&asked.deadline, Timestamp::now()) => {
             refused(&asked, "provenance.late", "nobody waits for this any more")
         }
         Ok(asked) => find(handler, &asked)
@@ -78,12 +78,6 @@ async fn answer(handler: &RunHandler, ask: &Ask) -> Bytes {
         }
     };
     message::encode(&found).map(Bytes::from).unwrap_or_default()
-}
-
-fn is_over(deadline: &str) -> bool {
-    deadline
-        .parse::<Timestamp>()
-        .is_ok_and(|deadline| deadline < Timestamp::now())
 }
 
 fn refused(asked: &RowsWanted, code: &str, reason: &str) -> RowsFound {

@@ -46,7 +46,7 @@ async fn answer(handler: &RunHandler, ask: &Ask) -> Bytes {
             "push.too_new",
             "this evaluator is too old for these rows",
         ),
-        Ok(pushed) if is_over(&pushed.deadline) => refused(
+        Ok(pushed) if message::is_over(&pushed.deadline, Timestamp::now()) => refused(
             &pushed,
             "push.late",
             "nobody waits for this answer any more",
@@ -69,12 +69,6 @@ async fn answer(handler: &RunHandler, ask: &Ask) -> Bytes {
         }
     };
     message::encode(&taken).map(Bytes::from).unwrap_or_default()
-}
-
-fn is_over(deadline: &str) -> bool {
-    deadline
-        .parse::<Timestamp>()
-        .is_ok_and(|deadline| deadline < Timestamp::now())
 }
 
 fn refused(pushed: &RowsPushed, code: &str, reason: &str) -> RowsTaken {

@@ -86,7 +86,7 @@ async fn answer(engine: &Engine, bus: &Bus, stop: &Shutdown, ask: &Ask) -> Bytes
             "preview.too_new",
             "this fetcher is too old for this preview",
         ),
-        Ok(asked) if is_over(&asked.deadline, engine.clock.now()) => refused(
+        Ok(asked) if message::is_over(&asked.deadline, engine.clock.now()) => refused(
             &asked,
             "preview.late",
             "nobody waits for this preview any more",
@@ -103,12 +103,6 @@ async fn answer(engine: &Engine, bus: &Bus, stop: &Shutdown, ask: &Ask) -> Bytes
     message::encode(&fetched)
         .map(Bytes::from)
         .unwrap_or_default()
-}
-
-fn is_over(deadline: &str, now: Timestamp) -> bool {
-    deadline
-        .parse::<Timestamp>()
-        .is_ok_and(|deadline| deadline < now)
 }
 
 async fn fetch(engine: &Engine, bus: &Bus, stop: &Shutdown, asked: PreviewFetch) -> PreviewFetched {

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use definition::window::{Interval, backfill as backfill_windows, plan, whole_until};
-use definition::{Fetch, Granularity, Metric, MetricType, Weekday};
+use definition::window::{Interval, backfill as backfill_windows, plan};
+use definition::{Fetch, Granularity, Metric, Weekday};
 use http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -216,9 +216,8 @@ impl Subject {
         };
         for stored in gateway.store().metrics_of(workspace, &dataset.id).await? {
             let other = stored.metric()?;
-            if !other.paused && other.metric_type(named.as_ref()) != MetricType::Levels {
-                let windows = stored.whole_windows(&dataset).into_iter();
-                whole.push(windows.map(Interval::from).collect());
+            if !other.paused {
+                whole.extend(stored.whole_windows(&other, named.as_ref(), &dataset));
             }
             if other.resolution >= coarsest {
                 (coarsest, zone, week_start) = (other.resolution, other.zone(), other.week_start);
@@ -240,18 +239,15 @@ impl Subject {
         let Some(window) = &self.fetch.window else {
             return Vec::new();
         };
-        let (zone, coarsest, week_start) = (&self.zone, self.coarsest, self.week_start);
-        let fetched_until = self.dataset.last_window_end.map(time::instant);
-        let whole_until = whole_until(
+        plan(
             window,
             &self.whole,
-            fetched_until,
+            self.dataset.last_window_end.map(time::instant),
             now,
-            zone,
-            coarsest,
-            week_start,
-        );
-        plan(window, whole_until, now, zone, coarsest, week_start)
+            &self.zone,
+            self.coarsest,
+            self.week_start,
+        )
     }
 
     async fn open(

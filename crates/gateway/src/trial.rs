@@ -205,6 +205,7 @@ async fn used(
 fn window(gateway: &Gateway, fetch: &Fetch, metric: Option<&Metric>) -> Option<wire::Window> {
     let windows = plan(
         fetch.window.as_ref()?,
+        &[],
         None,
         gateway.context().clock.now(),
         &metric.map_or(jiff::tz::TimeZone::UTC, Metric::zone),

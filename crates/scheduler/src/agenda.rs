@@ -1,6 +1,6 @@
 //! When a dataset is due, and for which windows: decided from its definitions alone.
 
-use definition::{Dataset, Granularity, Interval, MetricType, Schedule, Weekday, window};
+use definition::{Dataset, Granularity, Interval, Schedule, Weekday, window};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use store::{StoredDataset, StoredMetric, Unreadable, instant};
@@ -56,10 +56,8 @@ impl Agenda {
                 agenda.week_start = metric.week_start;
             }
             if !metric.paused && !rests {
-                if metric.metric_type(named) != MetricType::Levels {
-                    let whole = stored.whole_windows(dataset).into_iter();
-                    agenda.whole.push(whole.map(Interval::from).collect());
-                }
+                let whole = stored.whole_windows(&metric, named, dataset);
+                agenda.whole.extend(whole);
                 let entry = (metric.schedule(named), metric.zone());
                 if !agenda.schedules.contains(&entry) {
                     agenda.schedules.push(entry);
@@ -106,17 +104,15 @@ impl Agenda {
         let Some(window) = &self.window else {
             return vec![None];
         };
-        let (zone, coarsest, week_start) = (&self.zone, self.coarsest, self.week_start);
-        let whole_until = window::whole_until(
+        let windows = window::plan(
             window,
             &self.whole,
             self.last_window_end,
             now,
-            zone,
-            coarsest,
-            week_start,
+            &self.zone,
+            self.coarsest,
+            self.week_start,
         );
-        let windows = window::plan(window, whole_until, now, zone, coarsest, week_start);
         windows.into_iter().map(Some).collect()
     }
 }

@@ -37,6 +37,18 @@ pub(crate) async fn dependents(tx: &mut Tx, ws: &str, metrics: &[String]) -> Res
     rows.iter().map(|row| row.text(0)).collect()
 }
 
+/// Gives what is calculated from any of `metrics` a new version, as [`raise`] does.
+pub(crate) async fn raise_dependents(
+    tx: &mut Tx,
+    ws: &str,
+    metrics: &[String],
+    epoch: i64,
+    now: i64,
+) -> Result<()> {
+    let names = dependents(tx, ws, metrics).await?;
+    raise(tx, ws, names, epoch, now).await
+}
+
 /// Returns the epoch of versions.
 pub(crate) async fn epoch(tx: &mut Tx) -> Result<i64> {
     let sql = "SELECT value FROM settings WHERE key = $1";

@@ -423,8 +423,7 @@ impl Commit {
             return Ok(());
         }
         let ws = self.run.workspace.clone();
-        let names = calculated::dependents(&mut self.tx, &ws, &changed).await?;
-        calculated::raise(&mut self.tx, &ws, names, self.epoch, self.now).await
+        calculated::raise_dependents(&mut self.tx, &ws, &changed, self.epoch, self.now).await
     }
 
     async fn hold(mut tx: Tx, run: Run, facts: Facts) -> Result<Self> {

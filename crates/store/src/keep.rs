@@ -95,9 +95,8 @@ impl Store {
             let sql = "UPDATE metrics SET version = $2 WHERE id = $1";
             tx.run(step, sql, values![id, next_version(version, epoch)])
                 .await?;
-            let names = calculated::dependents(&mut tx, ws, &[metric.to_owned()]).await?;
-            let now = tx.now().await?;
-            calculated::raise(&mut tx, ws, names, epoch, now).await?;
+            let (now, changed) = (tx.now().await?, [metric.to_owned()]);
+            calculated::raise_dependents(&mut tx, ws, &changed, epoch, now).await?;
         }
         tx.commit(step).await?;
         Ok((cells, records))

@@ -8,7 +8,7 @@ use crate::database::{Row, Tx, values};
 use crate::error::{Error, Result};
 use crate::packed::packed_cells;
 use crate::runs::Outcome;
-use crate::workspaces::{EPOCH_SETTING, Entry, audit, epoch};
+use crate::workspaces::{Entry, audit};
 
 /// Room for versions within one epoch: a thousand a second for thirty years.
 const EPOCH_STEP: i64 = 1_000_000_000_000;
@@ -258,9 +258,8 @@ impl Store {
         ] {
             tx.run(step, sql, values![id]).await?;
         }
-        let sql = "SELECT value FROM settings WHERE key = $1";
-        let row = tx.row(step, sql, values![EPOCH_SETTING]).await?;
-        let version = next_version(version, epoch(row.as_ref())?);
+        let epoch = calculated::epoch(&mut tx).await?;
+        let version = next_version(version, epoch);
         let sql = "UPDATE metrics SET version = $2, last_success_at = NULL, records_revision = NULL, windows = NULL \
                    WHERE id = $1";
         tx.run(step, sql, values![id, version]).await?;
@@ -278,9 +277,7 @@ impl Store {
             detail: None,
         };
         audit(&mut tx, Some(ws), actor, &entry).await?;
-        let names = calculated::dependents(&mut tx, ws, &[metric.to_owned()]).await?;
-        let (epoch, now) = (calculated::epoch(&mut tx).await?, tx.now().await?);
-        calculated::raise(&mut tx, ws, names, epoch, now).await?;
+        calculated::raise_dependents(&mut tx, ws, &[metric.to_owned()], epoch, now).await?;
         tx.commit(step).await?;
         Ok(version)
     }

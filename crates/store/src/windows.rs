@@ -1,5 +1,6 @@
 //! Which windows of its dataset a metric has whole, so that a later sync asks for what is missing.
 
+use definition::{Dataset, Metric, MetricType};
 use serde::{Deserialize, Serialize};
 
 use crate::commit::Commit;
@@ -57,14 +58,22 @@ impl Kept {
 
 impl StoredMetric {
     /// Returns the windows of `dataset` that the metric has whole at its present revision, in order and
-    /// apart; none when it reads another dataset or the dataset asks another origin since.
-    pub fn whole_windows(&self, dataset: &StoredDataset) -> Vec<Interval> {
+    /// apart; none when it reads another dataset or the dataset asks another origin since. `None` for a
+    /// level, which no window fills. `metric` and `named` are the definitions of both.
+    pub fn whole_windows(
+        &self,
+        metric: &Metric,
+        named: Option<&Dataset>,
+        dataset: &StoredDataset,
+    ) -> Option<Vec<definition::Interval>> {
+        if metric.metric_type(named) == MetricType::Levels {
+            return None;
+        }
         let text = self.windows.as_deref();
-        Kept::read(text, &dataset.id, dataset.epoch, self.revision)
-            .into_iter()
-            .flat_map(|kept| kept.windows)
-            .map(|(start, end)| Interval { start, end })
-            .collect()
+        let kept = Kept::read(text, &dataset.id, dataset.epoch, self.revision);
+        let windows = kept.map_or_else(Vec::new, |kept| kept.windows).into_iter();
+        let windows = windows.map(|(start, end)| Interval { start, end }.into());
+        Some(windows.collect())
     }
 }
 

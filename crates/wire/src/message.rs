@@ -1,6 +1,7 @@
 //! What every message can do: be read with care, be addressed, and say which fact it is.
 
 use crate::subject::{InvalidToken, Subject};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -131,6 +132,13 @@ pub fn decode<M: Message>(subject: &str, payload: &[u8]) -> Result<M, Malformed>
 /// Writes a message as JSON.
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(message)
+}
+
+/// Whether nobody waits for the answer to a question any more; a deadline that is none never passes.
+pub fn is_over(deadline: &str, now: Timestamp) -> bool {
+    deadline
+        .parse::<Timestamp>()
+        .is_ok_and(|deadline| deadline < now)
 }
 
 /// Returns the abilities that `message` requires and this version lacks: then it must be handed back.

@@ -97,6 +97,7 @@ impl Draft {
         let metric = &self.metric;
         let windows = plan(
             window,
+            &[],
             None,
             now,
             &metric.zone(),

@@ -143,7 +143,7 @@ impl Above {
         let fetch = self.dataset.fetch();
         let window = fetch.window.as_ref().and_then(|window| {
             let (zone, start) = (metric.zone(), metric.week_start);
-            let windows = plan(window, None, now, &zone, metric.resolution, start);
+            let windows = plan(window, &[], None, now, &zone, metric.resolution, start);
             windows.first().map(|newest| wire::Window {
                 start: newest.start.to_string(),
                 end: newest.end.to_string(),
