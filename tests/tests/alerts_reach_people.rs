@@ -1,10 +1,5 @@
 //! From a changed metric to people: NATS, a signed webhook, a mailbox; once for each case, also after a kill.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};

@@ -1,17 +1,9 @@
 //! Any API: every way of signing in, of paging and of placing the place, plain and compressed, whole and
 //! going wrong on the way. What comes out of the real fetcher and the real evaluation is compared with what
 //! is true, so that a lost or doubled record shows in a sum.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests and their helpers"
-)]
 
-#[path = "any_api/lane.rs"]
-mod lane;
-#[path = "any_api/tables.rs"]
-mod tables;
+use crate::lane;
+use crate::tables;
 
 use lane::{Fate, over_lanes};
 use tables::{Paging, pagings, sign_ins};

@@ -1,8 +1,4 @@
 //! Tokens through the whole house: consents, rotated refresh tokens, logins, and trying a connection.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::{Hearing, Standalone};
 use sample_api::{Config, Server};

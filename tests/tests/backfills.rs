@@ -1,10 +1,5 @@
 //! Years fetched again as windows, newest first, through a kill.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use house_tests::{Standalone, points, truth};
 use sample_api::{Config, Server};
 use serde_json::json;

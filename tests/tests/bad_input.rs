@@ -1,10 +1,5 @@
 //! Bad definitions and requests through the real gateway: a clear answer that names the place, and
 //! nothing changed.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::time::Duration;
 

@@ -1,9 +1,4 @@
 //! Bad input to the commands that need no gateway: an exit code, a code and a place, and an end.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,5 @@
 //! A metric made of others, from its definition to its announcements, and the questions people ask of it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use house_tests::{Hearing, Standalone, numbered_metric};
 use sample_api::{Config, Server};
 use serde_json::Value;

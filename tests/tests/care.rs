@@ -1,8 +1,4 @@
 //! Care for numbers: notes, what marks itself, purging, and points that are kept for a while only.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::{Hearing, Standalone, numbered_house, numbered_metric};
 use sample_api::{Config, Server};

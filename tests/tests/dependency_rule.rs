@@ -1,8 +1,4 @@
 //! The dependency rule, read from the real graph: who may know whom, and who may know what.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -1,13 +1,6 @@
 //! What an API says wrongly erases nothing: after each fault, a metric shows what it showed, or says that it is not whole.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests and their helpers"
-)]
 
-#[path = "any_api/tables.rs"]
-mod tables;
+use crate::tables;
 
 use futures::future::join_all;
 use house_tests::{CommandLine, Standalone};

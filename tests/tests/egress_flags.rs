@@ -1,9 +1,4 @@
 //! What an operator opens and closes by flags and files, from the command line.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use house_tests::{CommandLine, Said};
 

@@ -1,8 +1,4 @@
 //! With a `lookback`, a later sync asks for what an earlier one did not bring, whatever the reason.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::{Shelf, Standalone};
 use serde_json::{Value, json};

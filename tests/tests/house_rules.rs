@@ -1,8 +1,4 @@
 //! The house rules that a machine can check, over the files that git knows.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -271,6 +267,38 @@ fn the_map_names_every_room() {
         }
     }
     expect_none(&broken, "crates/README.md does not name these rooms");
+}
+
+#[test]
+fn every_test_file_is_run() {
+    let sources = sources();
+    let mut broken = Vec::new();
+    for (all, named) in &sources {
+        let Some(folder) = all.strip_suffix("/all.rs") else {
+            continue;
+        };
+        for (path, _) in &sources {
+            let Some(module) = path
+                .strip_prefix(folder)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .and_then(|name| name.strip_suffix(".rs"))
+            else {
+                continue;
+            };
+            let own_program = module == "worker_process";
+            if module != "all"
+                && !module.contains('/')
+                && !own_program
+                && !named.lines().any(|line| line == format!("mod {module};"))
+            {
+                broken.push(path.clone());
+            }
+        }
+    }
+    expect_none(
+        &broken,
+        "tests that nobody runs: name them as `mod` in all.rs",
+    );
 }
 
 #[test]

@@ -1,8 +1,4 @@
 //! A level whose records are gone is nothing, and that is told.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::{Hearing, Shelf, Standalone};
 use serde_json::{Value, json};

@@ -1,9 +1,4 @@
 //! The broker dies, an operator purges, an expression misbehaves: the run ends well, or alone.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::time::Duration;
 

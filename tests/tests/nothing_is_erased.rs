@@ -1,8 +1,4 @@
 //! What an API answers differently one day erases nothing that was there, and says what is different.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::{Shelf, Standalone};
 use serde_json::{Value, json};

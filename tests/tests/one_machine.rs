@@ -1,9 +1,4 @@
 //! What whoever runs everything on one machine meets: a folder in use, a kill, a closed pipe, a wrong flag.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,9 +1,4 @@
 //! Traces over OTLP: whoever looks at one finds a whole sync in it, across every process.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

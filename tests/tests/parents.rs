@@ -1,10 +1,5 @@
 //! A dataset that asks once for each record of another, from definition to numbers.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use house_tests::Standalone;
 use sample_api::{Config, Server};
 use serde_json::{Value, json};

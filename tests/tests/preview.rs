@@ -1,10 +1,5 @@
 //! A draft metric, looked at before it is one: fetched by a fetcher, evaluated by an evaluator, over a real NATS.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use bus::{Bus, BusConfig};
 use house_tests::{CommandLine, Standalone, crypto, numbered_metric};
 use reqwest::StatusCode;

@@ -1,8 +1,4 @@
 //! From a number back to the pages, records and expression that made it, through the whole house.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::{Standalone, numbered_house, numbered_metric};
 use sample_api::{Config, Server};

@@ -1,8 +1,4 @@
 //! Values that come from elsewhere: a metric that has no API.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::{Hearing, Standalone};
 use serde_json::{Value, json};

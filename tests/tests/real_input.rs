@@ -1,9 +1,5 @@
 //! Data and a server that nobody here made: datasette serves Seattle's weather, every answer is
 //! compared with SQL on the same file. The script is the one that `just demo-real` runs.
-#![expect(
-    clippy::expect_used,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use std::process::Stdio;
 use std::time::Duration;

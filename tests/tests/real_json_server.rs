@@ -1,8 +1,4 @@
 //! json-server, which nobody here wrote: numbered pages, the next one in a `Link` header.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::revenue::{assert_first_sync, assert_one_more};
 use house_tests::{Hearing, Orders, RealServer, Standalone};

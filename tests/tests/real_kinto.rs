@@ -1,8 +1,4 @@
 //! Kinto, which nobody here wrote: a `Next-Page` header, Basic authentication, ETags.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use house_tests::revenue::{assert_first_sync, assert_one_more};
 use house_tests::{Hearing, Orders, RealServer, Standalone};

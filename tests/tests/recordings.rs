@@ -1,10 +1,5 @@
 //! The pages of a run kept as files, and definitions held to what they gave.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use house_tests::{CommandLine, crypto, numbered_house, numbered_metric};
 use sample_api::Config;
 

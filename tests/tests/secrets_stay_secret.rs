@@ -1,15 +1,8 @@
 //! Canary secrets go through whole syncs, good and bad, and are then looked for everywhere that
 //! somebody may look: logs, answers, messages, the store's files, the command line's output.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
-#[path = "secrets/needles.rs"]
-mod needles;
-#[path = "secrets/wiretap.rs"]
-mod wiretap;
+use crate::needles;
+use crate::wiretap;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,5 @@
 //! Every service in a process of its own, on PostgreSQL and one NATS, while they are killed.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

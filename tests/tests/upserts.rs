@@ -1,8 +1,4 @@
 //! An API that returns only what changed: records move between buckets, and go, as a full read would have it.
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,5 @@
 //! From a definition to a live metric, as a person would go: one binary, a real NATS, a real store.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a test that cannot set up its house must end there"
-)]
-
 use house_tests::{Hearing, Standalone, cursor_metric, numbered_metric, points, truth};
 use sample_api::{Config, Server};
 use serde_json::{Value, json};

@@ -1,9 +1,4 @@
 //! What a metric's runs tell over its life: edits, neighbours on the same request, an address that is gone.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail like the test itself"
-)]
 
 use house_tests::{Standalone, numbered_house, numbered_metric};
 use sample_api::Server;

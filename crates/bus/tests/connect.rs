@@ -1,10 +1,4 @@
 //! Connecting: too old, not there, not allowed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says no by panicking"
-)]
 
 use bus::testing::TestServer;
 use bus::{Bus, BusConfig};

@@ -1,12 +1,6 @@
 //! Consuming: nothing lost, nothing unreadable handled, outages sat out.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says no by panicking"
-)]
 
-mod support;
+use crate::support;
 
 use async_nats::jetstream;
 use bus::testing::TestServer;

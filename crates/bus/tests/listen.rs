@@ -1,12 +1,6 @@
 //! Updates from any point on, questions and answers, shared budgets, and one trace over all hops.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says no by panicking"
-)]
 
-mod support;
+use crate::support;
 
 use bus::testing::TestServer;
 use bus::{Outcome, Swap};

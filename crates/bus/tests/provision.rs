@@ -1,10 +1,4 @@
 //! Streams and consumers: made once, checked ever after, never changed behind an operator's back.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says no by panicking"
-)]
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::RetentionPolicy;

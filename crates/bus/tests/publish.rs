@@ -1,12 +1,6 @@
 //! Publishing: kept when it says so, harmless twice, whole again after chunks.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says no by panicking"
-)]
 
-mod support;
+use crate::support;
 
 use bus::testing::TestServer;
 use bus::{Bus, Error, PageBody, Published};

@@ -1,13 +1,6 @@
 //! Everything users get wrong is answered with a place, a code and a cure, and all of it at once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests and their helpers"
-)]
-
-mod support;
+use crate::support;
 
 use definition::{NothingKnown, Problem};
 use support::Catalogue;

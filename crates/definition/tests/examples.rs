@@ -1,13 +1,6 @@
 //! The examples are what the documentation says: they parse, hold, and fit the schema.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests and their helpers"
-)]
-
-mod support;
+use crate::support;
 
 use definition::{Definition, Fetch, Metric, MetricType, Request};
 use support::{Catalogue, check, examples};

@@ -1,13 +1,6 @@
 //! What holds for every input: nothing panics, documents survive, buckets and windows divide time.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests and their helpers"
-)]
-
-mod support;
+use crate::support;
 
 use definition::window::{self, Interval};
 use definition::{Definition, Granularity, Span, Weekday, Window};

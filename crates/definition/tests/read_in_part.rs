@@ -1,14 +1,7 @@
 //! A file that cannot be read in part is still checked in all the rest, and nothing is said twice
 //! or said only because a neighbour could not be read.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests and their helpers"
-)]
-
-mod support;
+use crate::support;
 
 use support::Catalogue;
 

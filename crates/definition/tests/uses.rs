@@ -1,7 +1,5 @@
 //! Goals, alerts, boards and scorecards: what they refer to must be there, and fit.
 
-#![allow(clippy::unwrap_used, reason = "tests and their helpers")]
-
 use definition::{Dataset, Goal, Known, Metric};
 
 /// Knows one metric of each kind and a goal.

@@ -1,7 +1,7 @@
 //! The cases of bad expressions and bad pages, against the real thing: a stable code, a text that
 //! names the limit or the place, and no more harm than that.
 
-mod support;
+use crate::support;
 
 use expression::{Evaluator, Reading, check};
 use support::{read, read_bytes};

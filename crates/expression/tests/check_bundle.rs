@@ -1,7 +1,5 @@
 //! Every expression of a definition is checked, and what is wrong is shown where it was written.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use definition::Severity;
 use expression::check_bundle;
 

@@ -1,8 +1,6 @@
 //! What is generated from a selection evaluates to the rows that a person expects.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
+use crate::support;
 
 use definition::{DateSelect, Definition, MetricType, Records, Select, ValuePage, ValueSelect};
 use expression::{Reading, Task, TaskResult, generate};

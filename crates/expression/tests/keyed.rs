@@ -1,6 +1,6 @@
 //! Records that are followed by their keys: which rows they give, and which count no more.
 
-mod support;
+use crate::support;
 
 use definition::{Definition, Metric};
 use expression::Task;

@@ -1,6 +1,6 @@
 //! How the rows of an expression are read: values, dates, units, keys, what is missing.
 
-mod support;
+use crate::support;
 
 use definition::Interval;
 use expression::budget::Limits;

@@ -3,8 +3,6 @@
 //! Where both succeed they must agree, or the corpus must say why they do not. The second engine
 //! panics and hangs on some input, so each of its evaluations has a thread and a deadline.
 
-#![allow(clippy::unwrap_used, reason = "helpers of a test")]
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Duration;

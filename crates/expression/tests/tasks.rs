@@ -1,8 +1,6 @@
 //! What a worker is told about a metric, from definition to rows.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
+use crate::support;
 
 use definition::{Dataset, Definition, Metric};
 use expression::{DateForm, NumberStyle, RecordsAt, Task};

@@ -1,11 +1,6 @@
 //! A connection's budget over several fetchers and a real NATS: what an API asks for, and who gets how many slots.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,11 +1,6 @@
 //! The client around the guard: redirects, credentials, pools, proxies, headers, certificates.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::process::Command;
 

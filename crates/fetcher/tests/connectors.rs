@@ -2,13 +2,8 @@
 //!
 //! `crates/connectors/shapes/<name>.yaml` holds for each ready metric what is asked and what is answered, in that
 //! shape; a request that is not in it exactly (parameters, body, credentials) is refused by the stub.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::path::Path;

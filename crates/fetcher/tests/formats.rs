@@ -1,11 +1,6 @@
 //! Other formats, other places for what comes next, and further requests that differ: whole runs against a server.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::io::Write as _;
 

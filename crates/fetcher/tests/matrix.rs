@@ -1,12 +1,7 @@
 //! Every way of paging, of placing the place, of signing in and of travelling, against the sample API: each record
 //! comes exactly once.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,11 +1,6 @@
 //! Previews over a real NATS: a few pages, what was sent and came back, nothing secret.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,11 +1,6 @@
 //! Through an operator's proxy: everything goes that way, and the guard decides before.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

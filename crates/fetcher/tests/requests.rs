@@ -1,12 +1,7 @@
 //! What a request depends on besides its definition: variables that are looked up, records of a parent, and what
 //! did not change since the last time.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -7,7 +7,7 @@
     reason = "tests and their helpers"
 )]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

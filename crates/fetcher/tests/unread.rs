@@ -1,11 +1,6 @@
 //! A run of one page says so where the API says that there is more.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use serde_json::json;
 use support::{answer, ok, run};

@@ -1,11 +1,6 @@
 //! What APIs do wrong, done by a server of our own, and what becomes of the run.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::io::Write as _;
 use std::time::Duration;

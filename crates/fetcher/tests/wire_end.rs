@@ -1,11 +1,6 @@
 //! The fetcher against a real NATS: requests in, pages and manifests out, shutdown, dead letters, budgets.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
 //! Random metrics, syncs and questions, answered twice: by folding, storing, merging and asking, and by
 //! going through the raw rows once for every bucket.
-#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

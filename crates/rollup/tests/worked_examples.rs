@@ -1,5 +1,4 @@
 //! Runs the worked examples of the README.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,4 @@
 //! `proto/asyncapi.yaml` says what the code says.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says no by panicking"
-)]
 
 use serde_json::Value;
 use std::path::PathBuf;

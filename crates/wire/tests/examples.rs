@@ -1,10 +1,4 @@
 //! The contract's examples, read and written as the contract says.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test says no by panicking"
-)]
 
 use serde_json::{Value, json};
 use std::path::PathBuf;

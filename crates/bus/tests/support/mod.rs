@@ -1,6 +1,4 @@
 //! What the bus' tests have in common.
-#![allow(dead_code, reason = "each test file uses some of it")]
-
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Change, MetricUpdate, PageEntry, PageHeaders, RunManifest, SyncRequest};

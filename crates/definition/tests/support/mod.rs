@@ -1,7 +1,5 @@
 //! What the tests share: examples, a catalogue with one entry, and a small JSON Schema checker.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::path::PathBuf;
 
 use definition::{Connection, Dataset, Known};

@@ -1,12 +1,5 @@
 //! Evaluates one expression on one page, and prints rows as short text.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part"
-)]
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use definition::Name;
 use expression::budget::Limits;
 use expression::{EvaluationError, Evaluator, Page, Reading, RunContext, Task, TaskResult};
@@ -14,15 +7,15 @@ use jiff::Timestamp;
 use rollup::{Row, RowValue};
 
 /// The instant at which every page of these tests was fetched.
-pub fn fetched_at() -> Timestamp {
+pub(crate) fn fetched_at() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-pub fn task(expression: &str, reading: Reading) -> Task {
+pub(crate) fn task(expression: &str, reading: Reading) -> Task {
     Task {
         id: 7,
         expression: expression.to_owned(),
@@ -31,15 +24,15 @@ pub fn task(expression: &str, reading: Reading) -> Task {
     }
 }
 
-pub fn evaluator(tasks: Vec<Task>) -> (Evaluator, Vec<(u32, EvaluationError)>) {
+pub(crate) fn evaluator(tasks: Vec<Task>) -> (Evaluator, Vec<(u32, EvaluationError)>) {
     Evaluator::new(tasks, &RunContext::default(), Limits::default())
 }
 
-pub fn page(body: &str, number: u32) -> Page<'_> {
+pub(crate) fn page(body: &str, number: u32) -> Page<'_> {
     page_of(body.as_bytes(), number)
 }
 
-pub fn page_of(bytes: &[u8], number: u32) -> Page<'_> {
+pub(crate) fn page_of(bytes: &[u8], number: u32) -> Page<'_> {
     Page {
         bytes,
         number,
@@ -50,11 +43,11 @@ pub fn page_of(bytes: &[u8], number: u32) -> Page<'_> {
 }
 
 /// The result of one expression on one page.
-pub fn read(expression: &str, reading: Reading, body: &str) -> TaskResult {
+pub(crate) fn read(expression: &str, reading: Reading, body: &str) -> TaskResult {
     read_bytes(expression, reading, body.as_bytes())
 }
 
-pub fn read_bytes(expression: &str, reading: Reading, body: &[u8]) -> TaskResult {
+pub(crate) fn read_bytes(expression: &str, reading: Reading, body: &[u8]) -> TaskResult {
     let (mut evaluator, problems) = evaluator(vec![task(expression, reading)]);
     if let Some((id, error)) = problems.into_iter().next() {
         return TaskResult {
@@ -67,14 +60,14 @@ pub fn read_bytes(expression: &str, reading: Reading, body: &[u8]) -> TaskResult
 }
 
 /// The rows of one expression on one page, none of which may be rejected.
-pub fn rows(expression: &str, reading: Reading, body: &str) -> Vec<String> {
+pub(crate) fn rows(expression: &str, reading: Reading, body: &str) -> Vec<String> {
     let result = read(expression, reading, body);
     assert_eq!(result.error, None, "{expression}");
     assert_eq!(result.rejected, [], "{expression}");
     result.rows.iter().map(row_text).collect()
 }
 
-pub fn page_rows(evaluator: &mut Evaluator, body: &str, number: u32) -> Vec<String> {
+pub(crate) fn page_rows(evaluator: &mut Evaluator, body: &str, number: u32) -> Vec<String> {
     let results = evaluator.eval_page(&page(body, number));
     results
         .iter()
@@ -82,7 +75,7 @@ pub fn page_rows(evaluator: &mut Evaluator, body: &str, number: u32) -> Vec<Stri
         .collect()
 }
 
-pub fn row_text(row: &Row) -> String {
+pub(crate) fn row_text(row: &Row) -> String {
     let mut parts = vec![row.at.map_or("-".to_owned(), |at| at.to_string())];
     parts.push(match &row.value {
         RowValue::Number(number) => number.to_string(),

@@ -1,6 +1,4 @@
 //! What the tests of the fetcher share: a server that can send anything, a place for pages in memory, and requests.
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 pub(crate) mod tokens;
 
 use std::io;
