@@ -139,6 +139,21 @@ async fn an_expression_that_would_never_end_or_eat_everything_ends_with_its_limi
         );
         assert!(said.output.is_empty(), "{expression}: {said:?}");
     }
+    // What no limit of the engine sees is stopped from outside.
+    for expression in [
+        "($a := $pad(\"x\", 1000000, \"x\"); $replace($a, \"x\", $a))",
+        "[1..9999].([1..9999].(\"xxxxxxxxxxxx\"))",
+        "$distinct([1..100000])",
+    ] {
+        let said = evaluate(expression, false).await;
+        assert_eq!(said.code, Some(1), "{expression}: {said:?}");
+        assert_eq!(said.errors.lines().count(), 1, "{expression}: {said:?}");
+        assert!(
+            said.errors.contains("[expression."),
+            "{expression}: {said:?}"
+        );
+        assert!(said.output.is_empty(), "{expression}: {said:?}");
+    }
     let long = vec!["1"; 10_000].join("+");
     let said = evaluate(&long, false).await;
     assert_eq!(said.code, Some(2), "{said:?}");

@@ -561,6 +561,9 @@ pub(crate) struct Eval {
     /// Show rows and rejected rows instead of what the engine returns
     #[arg(long)]
     pub(crate) rows: bool,
+    /// Evaluate in this very process, within the limits of a worker
+    #[arg(long, hide = true)]
+    pub(crate) bounded: bool,
 }
 
 #[derive(Debug, Clone, Args)]

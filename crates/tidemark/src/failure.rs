@@ -34,6 +34,14 @@ impl Failure {
         }
     }
 
+    /// Another program has said everything and ended with `code`.
+    pub(crate) fn said_with(code: u8) -> Self {
+        Self {
+            text: String::new(),
+            code,
+        }
+    }
+
     /// Whether there is something left to say.
     pub(crate) fn has_text(&self) -> bool {
         !self.text.is_empty()

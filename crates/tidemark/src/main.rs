@@ -53,6 +53,9 @@ fn main() -> ExitCode {
     match &cli.command {
         Command::Worker => return worker::run(),
         Command::Keep(arguments) => return keep::run(&arguments.program),
+        Command::Eval(arguments) if arguments.bounded => {
+            return ended(commands::expressions::eval_here(arguments));
+        }
         _ => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -67,6 +70,11 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(dispatch(cli.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended(outcome)
+}
+
+/// Says what is left to say and returns the exit code.
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -121,7 +129,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Token(arguments) => commands::tokens::token(&arguments.action).await,
-        Command::Eval(arguments) => commands::expressions::eval(&arguments),
+        Command::Eval(arguments) => commands::expressions::eval(&arguments).await,
         Command::CheckUrl(arguments) => commands::trying::check_url(&arguments),
         Command::Worker | Command::Keep(_) => Ok(()),
     }
