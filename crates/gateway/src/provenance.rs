@@ -240,7 +240,8 @@ async fn by_coverage(
     for one in covered {
         // Neighbouring ranges of one run are told once.
         if let Some(last) = parts.last_mut()
-            && (last.end, &last.run_id, last.complete) == (one.start, &one.run, one.complete)
+            && (last.end, &last.run_id) == (one.start, &one.run)
+            && (last.complete, last.revision) == (one.complete, one.revision)
         {
             last.end = one.end;
             continue;

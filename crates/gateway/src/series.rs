@@ -21,7 +21,7 @@ use rollup::{
 };
 use serde::Serialize;
 
-use self::cache::{Cache, Decoded, Described, Found};
+use self::cache::{Cache, Decoded, Described, Found, MadeAt, Standing};
 use self::calculated::{Numbers, Whole};
 pub(crate) use self::question::Shape;
 use self::question::{Question, SeriesParameters, ValueParameters, refusal};
@@ -153,21 +153,25 @@ impl Series {
         };
         let now = gateway.context().clock.now();
         let question = Question::read(shape, parameters, rules, now)?;
-        let version = slot.version(gateway, workspace, name).await?;
+        let standing = slot.standing(gateway, workspace, name).await?;
         let known = match (&whole, question.needs_coverage()) {
             (_, false) => None,
             (Some(whole), true) => whole.known(gateway, workspace, now).await?,
             (None, true) => {
                 let nothing = Interval::new(now, now);
                 let (decoded, _) = slot
-                    .decoded(gateway, workspace, name, version, nothing)
+                    .decoded(gateway, workspace, name, standing, nothing)
                     .await?;
                 hull(&decoded.input.coverage)
             }
         };
         let query = question.resolve(rules, now, known)?;
         let key = format!("{shape:?}{query:?}");
-        if let Some(answer) = slot.answer(&key, (version, definition_version)) {
+        let mut made_at = MadeAt {
+            standing,
+            definition: definition_version,
+        };
+        if let Some(answer) = slot.answer(&key, made_at) {
             gateway.instruments().series(Source::Answer);
             return Ok(answer);
         }
@@ -177,7 +181,7 @@ impl Series {
             let reads = query.reads(rules).map_err(|error| refusal(&error))?;
             let range = widened(reads, rules);
             let (decoded, found) = slot
-                .decoded(gateway, workspace, name, version, range)
+                .decoded(gateway, workspace, name, standing, range)
                 .await?;
             Points::Stored(decoded, found)
         };
@@ -185,13 +189,14 @@ impl Series {
             Found::Kept => Source::Decoded,
             Found::Read => Source::Store,
         });
-        let (answer, version) = self.compute(&described, numbers, shape, query).await?;
-        slot.keep(
-            key,
-            (version, definition_version),
-            answer.clone(),
-            self.cache.most_answer_bytes(),
-        );
+        if numbers.follows_marks() {
+            let (answer, _) = self.compute(&described, numbers, shape, query).await?;
+            return Ok(answer);
+        }
+        let (answer, standing) = self.compute(&described, numbers, shape, query).await?;
+        made_at.standing = standing;
+        let most = self.cache.most_answer_bytes();
+        slot.keep(key, made_at, answer.clone(), most);
         Ok(answer)
     }
 
@@ -205,11 +210,11 @@ impl Series {
         let name = goal.metric.as_str();
         let slot = self.cache.slot(workspace, name);
         let described = slot.described(gateway, workspace, name).await?;
-        let version = slot.version(gateway, workspace, name).await?;
+        let standing = slot.standing(gateway, workspace, name).await?;
         let now = gateway.context().clock.now();
         let nothing = Interval::new(now, now);
         let (known, _) = slot
-            .decoded(gateway, workspace, name, version, nothing)
+            .decoded(gateway, workspace, name, standing, nothing)
             .await?;
         let rules = &described.rules;
         let accumulates = rules.grows_from_nothing();
@@ -221,7 +226,7 @@ impl Series {
         }
         .goal_reads(range, now);
         let (decoded, _) = slot
-            .decoded(gateway, workspace, name, version, widened(reads, rules))
+            .decoded(gateway, workspace, name, standing, widened(reads, rules))
             .await?;
         let goal = goal.clone();
         let computing = tokio::task::spawn_blocking(move || {
@@ -234,7 +239,7 @@ impl Series {
                 .see_goal(&goal, range, &decoded.input, now)
                 .map_err(|error| refusal(&error))?;
             let far = rollup::progress(&goal, watched.rules, accumulates, range, &seen, now);
-            Ok((far, watched.rules.zone.clone(), decoded.version))
+            Ok((far, watched.rules.zone.clone(), decoded.standing.version))
         });
         computing.await.map_err(|_| Problem::internal())?
     }
@@ -256,7 +261,7 @@ impl Series {
             Some(whole) => whole.rules()?,
             None => &described.rules,
         };
-        let version = slot.version(gateway, workspace, name).await?;
+        let standing = slot.standing(gateway, workspace, name).await?;
         let now = gateway.context().clock.now();
         let range = rollup::range::resolve(
             question::DEFAULT_RANGE,
@@ -277,7 +282,7 @@ impl Series {
         } else {
             let reads = query.reads(rules).map_err(|error| refusal(&error))?;
             let (decoded, found) = slot
-                .decoded(gateway, workspace, name, version, widened(reads, rules))
+                .decoded(gateway, workspace, name, standing, widened(reads, rules))
                 .await?;
             let mut dimensions: BTreeSet<String> = BTreeSet::new();
             for (key, _) in &decoded.input.series {
@@ -316,7 +321,7 @@ impl Series {
     ) -> Result<Point, Problem> {
         let slot = self.cache.slot(workspace, name);
         let described = slot.described(gateway, workspace, name).await?;
-        let version = slot.version(gateway, workspace, name).await?;
+        let standing = slot.standing(gateway, workspace, name).await?;
         let mut query = Query::over(asked.range, asked.granularity);
         let dimensions = asked.dimensions.iter();
         query.filters = dimensions
@@ -327,7 +332,7 @@ impl Series {
             .map_err(|error| refusal(&error))?;
         let range = widened(reads, &described.rules);
         let (decoded, _) = slot
-            .decoded(gateway, workspace, name, version, range)
+            .decoded(gateway, workspace, name, standing, range)
             .await?;
         let (range, unit) = (asked.range, asked.unit.map(str::to_owned));
         let computing = tokio::task::spawn_blocking(move || {
@@ -364,7 +369,7 @@ impl Series {
         points: Points,
         shape: Shape,
         query: Query,
-    ) -> Result<(Bytes, i64), Problem> {
+    ) -> Result<(Bytes, Standing), Problem> {
         let (described, most_points) = (Arc::clone(described), self.most_points);
         let computing = tokio::task::spawn_blocking(move || {
             let answer = points
@@ -375,12 +380,13 @@ impl Series {
                 return Err(too_many(count, most_points));
             }
             let compared = query.compare;
-            let version = points.version();
+            let standing = points.standing();
+            let version = standing.version;
             let written = match shape {
                 Shape::Series => write(&SeriesAnswer::of(&described, version, &answer, compared)),
                 Shape::Value => write(&ValueAnswer::of(&described, version, &answer, compared)),
             }?;
-            Ok((written, version))
+            Ok((written, standing))
         });
         computing.await.map_err(|_| Problem::internal())?
     }
@@ -402,10 +408,18 @@ impl Points {
         }
     }
 
-    fn version(&self) -> i64 {
+    fn standing(&self) -> Standing {
         match self {
-            Self::Stored(decoded, _) => decoded.version,
-            Self::Calculated(numbers) => numbers.version,
+            Self::Stored(decoded, _) => decoded.standing,
+            Self::Calculated(numbers) => numbers.standing,
+        }
+    }
+
+    /// Whether the answer may change while the metric stands as it does: its inputs' marks do not raise its version.
+    fn follows_marks(&self) -> bool {
+        match self {
+            Self::Stored(..) => false,
+            Self::Calculated(numbers) => numbers.has_outdated(),
         }
     }
 

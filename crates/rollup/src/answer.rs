@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod fill;
+mod outdated;
 mod running;
 mod top;
 
@@ -29,6 +30,8 @@ pub struct SeriesInput {
     /// Levels: the instants of all syncs in unix milliseconds, those without rows too. Instants of cells
     /// are added by themselves.
     pub syncs: Vec<i64>,
+    /// What an earlier revision of the metric covers, sorted and apart; see [`crate::coverage::outdated`].
+    pub outdated: Vec<Interval>,
 }
 
 impl SeriesInput {
@@ -106,6 +109,8 @@ pub struct AnswerPoint {
     /// Whether a run that did not see everything brought part of it. A bucket that is still open is not
     /// partial for that.
     pub partial: bool,
+    /// Whether a part of it was made with an earlier revision of the metric.
+    pub outdated: bool,
 }
 
 /// A cell of a stored series: its start in unix milliseconds, its state, whether it is partial.

@@ -145,6 +145,22 @@ pub fn is_complete(list: &[Coverage], range: Interval) -> bool {
     .is_empty()
 }
 
+/// Returns what another revision than `revision` covers, sorted and apart: its numbers are not what the metric
+/// would make today.
+pub fn outdated(list: &[Coverage], revision: i64) -> Vec<Interval> {
+    let old = list.iter().filter(|coverage| coverage.revision != revision);
+    let mut ranges: Vec<Interval> = old.map(Coverage::interval).collect();
+    ranges.sort_by_key(|range| range.start);
+    ranges.dedup_by(|right, left| {
+        let touches = right.start <= left.end;
+        if touches {
+            left.end = left.end.max(right.end);
+        }
+        touches
+    });
+    ranges
+}
+
 /// Returns the range from the first instant covered to the last.
 pub fn hull(list: &[Coverage]) -> Option<Interval> {
     let start = list.iter().map(|coverage| coverage.start).min()?;

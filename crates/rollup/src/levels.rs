@@ -164,6 +164,7 @@ impl Joined {
             value: Some(value),
             count,
             partial,
+            outdated: false,
         })
     }
 }
@@ -222,6 +223,7 @@ pub(crate) fn increases(
             value: Some(sum.to_decimal()),
             count: inside.iter().map(|increase| increase.2).sum(),
             partial: inside.iter().any(|increase| increase.3),
+            outdated: false,
         };
         if let Some(before) = points.last().filter(|_| is_cumulative) {
             point.value = Some(total.to_decimal());

@@ -418,6 +418,10 @@ fn add_sample(run: &RunFacts, existing: &[Coverage], folded: &Folded) -> Restate
                     end: first.start,
                     ..facts
                 });
+            } else if let Some(place) = list.iter().position(|own| {
+                own.revision != facts.revision && own.start <= sample.start && sample.end <= own.end
+            }) {
+                split(&mut list, place, facts);
             } else if let Some(own) = list
                 .iter_mut()
                 .find(|own| own.run == facts.run && own.end == facts.end)
@@ -443,6 +447,22 @@ fn add_sample(run: &RunFacts, existing: &[Coverage], folded: &Folded) -> Restate
         coverage: tidy(list),
         ..Restatement::default()
     }
+}
+
+/// Puts a sample that was evaluated again into what another revision covers: its neighbours were not.
+fn split(list: &mut Vec<Coverage>, place: usize, facts: Coverage) {
+    let Some(old) = list.get(place).cloned() else {
+        return;
+    };
+    let before = Coverage {
+        end: facts.start,
+        ..old.clone()
+    };
+    let after = Coverage {
+        start: facts.end,
+        ..old
+    };
+    list.splice(place..=place, [before, facts, after]);
 }
 
 fn left_out(folded: &Folded, replace: &[Interval]) -> u64 {

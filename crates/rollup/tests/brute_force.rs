@@ -204,6 +204,7 @@ fn stored(case: &Case) -> SeriesInput {
             .iter()
             .map(|(slot, _)| slot.as_millisecond())
             .collect(),
+        outdated: Vec::new(),
     }
 }
 

@@ -172,6 +172,7 @@ fn run(example: &str) -> Vec<String> {
                     .iter()
                     .map(|(slot, _)| slot.as_millisecond())
                     .collect(),
+                outdated: Vec::new(),
             };
             let found = answer(&input, &rules, &query).unwrap();
             answered.extend(

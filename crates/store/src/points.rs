@@ -187,6 +187,30 @@ impl Store {
         row.map(|row| row.int(0)).transpose()
     }
 
+    /// The version of a metric's data and the revision in force.
+    pub async fn metric_standing(&self, ws: &str, metric: &str) -> Result<Option<(i64, i64)>> {
+        let sql = "SELECT version, revision FROM metrics WHERE workspace = $1 AND name = $2";
+        let row = self
+            .database
+            .row("read a metric's version", sql, values![ws, metric])
+            .await?;
+        row.map(|row| Ok((row.int(0)?, row.int(1)?))).transpose()
+    }
+
+    /// How many milliseconds of a metric's coverage are not of `revision`. While that is in force it only falls, so
+    /// it tells whether what was made with earlier ones is still what it was.
+    pub async fn outdated_ms(&self, ws: &str, metric: &str, revision: i64) -> Result<i64> {
+        let sql = "SELECT CAST(COALESCE(SUM(c.end_at - c.start_at), 0) AS BIGINT) FROM coverage c \
+                   JOIN metrics m ON m.id = c.metric_id \
+                   WHERE m.workspace = $1 AND m.name = $2 AND c.revision <> $3";
+        let values = values![ws, metric, revision];
+        let row = self
+            .database
+            .row("read what is outdated", sql, values)
+            .await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+
     /// Reads how a metric stands.
     pub async fn metric_state(&self, ws: &str, metric: &str) -> Result<Option<MetricState>> {
         let sql = "SELECT m.dataset, m.version, m.revision, f.document, m.last_success_at, m.last_run, \

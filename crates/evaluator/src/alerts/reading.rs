@@ -116,6 +116,8 @@ fn decode(rows: SeriesRows, metric: &str) -> Result<SeriesInput, Error> {
         series: Vec::with_capacity(rows.series.len()),
         coverage: rows.coverage.iter().map(coverage_of).collect(),
         syncs: rows.syncs,
+        // Alerts are judged on what there is.
+        outdated: Vec::new(),
     };
     for one in rows.series {
         let cells = one.points.into_iter();

@@ -4,8 +4,9 @@
 //! older than the question; questions that arrive while the store is being asked share the next
 //! asking.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,17 +46,46 @@ pub(crate) struct Slot {
     bytes: Arc<AtomicUsize>,
     definition: AsyncMutex<Option<(Instant, Arc<Described>)>>,
     asked: AtomicU64,
-    version: AsyncMutex<Option<(u64, Option<i64>)>>,
+    standing: AsyncMutex<Option<(u64, Option<Standing>)>>,
+    /// The revision that nothing is outdated of: nothing can become so while it is in force.
+    clean: AtomicI64,
     decoded: AsyncMutex<Option<Arc<Decoded>>>,
     answers: Mutex<Answers>,
 }
 
 #[derive(Debug, Default)]
 struct Answers {
-    /// The data's version and the definition's, that all of them were made at.
-    made_at: (i64, i64),
+    made_at: MadeAt,
     by_question: HashMap<String, Bytes>,
     bytes: usize,
+}
+
+/// What an answer was made of; of two, the greater is the newer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MadeAt {
+    /// How the data stood.
+    pub(crate) standing: Standing,
+    /// The definition's version.
+    pub(crate) definition: i64,
+}
+
+/// How a metric's data stands; of two, the greater is the newer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Standing {
+    /// The version of the data.
+    pub(crate) version: i64,
+    /// The revision in force.
+    pub(crate) revision: i64,
+    /// Of how many milliseconds the data was not made with that revision; only falls while it is in force.
+    pub(crate) outdated: Reverse<i64>,
+}
+
+impl Standing {
+    /// Whether what stood so is all that is asked for with `other`.
+    fn serves(self, other: Self) -> bool {
+        self.version >= other.version
+            && (self.revision, self.outdated) >= (other.revision, other.outdated)
+    }
 }
 
 /// A metric's definition as answers need it.
@@ -82,8 +112,8 @@ impl Described {
 /// A metric's points of some range of time, ready to be answered from.
 #[derive(Debug)]
 pub(crate) struct Decoded {
-    /// The version of the data.
-    pub(crate) version: i64,
+    /// How it stood when it was read.
+    pub(crate) standing: Standing,
     /// The range that was read.
     pub(crate) range: Interval,
     /// The points.
@@ -162,7 +192,8 @@ impl Slot {
             bytes,
             definition: AsyncMutex::default(),
             asked: AtomicU64::default(),
-            version: AsyncMutex::default(),
+            standing: AsyncMutex::default(),
+            clean: AtomicI64::new(i64::MIN),
             decoded: AsyncMutex::default(),
             answers: Mutex::default(),
         }
@@ -197,41 +228,65 @@ impl Slot {
         Ok(described)
     }
 
-    /// Returns the version of the metric's data, as it is now or later than now.
-    pub(crate) async fn version(
+    /// Returns how the metric's data stands, now or later than now.
+    pub(crate) async fn standing(
         &self,
         gateway: &Gateway,
         workspace: &str,
         name: &str,
-    ) -> Result<i64, Problem> {
+    ) -> Result<Standing, Problem> {
         let arrived = self.asked.load(Ordering::Acquire);
-        let mut held = self.version.lock().await;
-        let version = match *held {
+        let mut held = self.standing.lock().await;
+        let standing = match *held {
             // That asking began after this question arrived.
-            Some((asking, version)) if asking > arrived => version,
+            Some((asking, standing)) if asking > arrived => standing,
             _ => {
                 let asking = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
                 *held = None;
-                let version = gateway.store().metric_version(workspace, name).await?;
-                *held = Some((asking, version));
-                version
+                let standing = self.ask(gateway, workspace, name).await?;
+                *held = Some((asking, standing));
+                standing
             }
         };
-        version.ok_or_else(|| Problem::not_found("metric", name))
+        standing.ok_or_else(|| Problem::not_found("metric", name))
     }
 
-    /// Returns the points of at least `range`, decoded, no older than `version`.
+    async fn ask(
+        &self,
+        gateway: &Gateway,
+        workspace: &str,
+        name: &str,
+    ) -> Result<Option<Standing>, Problem> {
+        let store = gateway.store();
+        let Some((version, revision)) = store.metric_standing(workspace, name).await? else {
+            return Ok(None);
+        };
+        let mut outdated = 0;
+        if self.clean.load(Ordering::Relaxed) != revision {
+            outdated = store.outdated_ms(workspace, name, revision).await?;
+            if outdated == 0 {
+                self.clean.store(revision, Ordering::Relaxed);
+            }
+        }
+        Ok(Some(Standing {
+            version,
+            revision,
+            outdated: Reverse(outdated),
+        }))
+    }
+
+    /// Returns the points of at least `range`, decoded, no older than `standing`.
     pub(crate) async fn decoded(
         &self,
         gateway: &Gateway,
         workspace: &str,
         name: &str,
-        version: i64,
+        standing: Standing,
         range: Interval,
     ) -> Result<(Arc<Decoded>, Found), Problem> {
         let mut held = self.decoded.lock().await;
         if let Some(decoded) = held.as_ref()
-            && decoded.version >= version
+            && decoded.standing.serves(standing)
             && decoded.range.start <= range.start
             && decoded.range.end >= range.end
         {
@@ -239,7 +294,7 @@ impl Slot {
         }
         // A range that grows keeps what it had, so that two charts do not push one another out.
         let range = match held.as_ref() {
-            Some(known) if known.version >= version => Interval::new(
+            Some(known) if known.standing.serves(standing) => Interval::new(
                 known.range.start.min(range.start),
                 known.range.end.max(range.end),
             ),
@@ -265,8 +320,8 @@ impl Slot {
         Ok((decoded, Found::Read))
     }
 
-    /// Returns a kept answer to `question`, made at exactly these versions of data and definition.
-    pub(crate) fn answer(&self, question: &str, made_at: (i64, i64)) -> Option<Bytes> {
+    /// Returns a kept answer to `question`, made of exactly this data and definition.
+    pub(crate) fn answer(&self, question: &str, made_at: MadeAt) -> Option<Bytes> {
         let answers = self.answers();
         if answers.made_at != made_at {
             return None;
@@ -275,13 +330,7 @@ impl Slot {
     }
 
     /// Keeps an answer, unless newer ones are kept.
-    pub(crate) fn keep(
-        &self,
-        question: String,
-        made_at: (i64, i64),
-        answer: Bytes,
-        most_bytes: usize,
-    ) {
+    pub(crate) fn keep(&self, question: String, made_at: MadeAt, answer: Bytes, most_bytes: usize) {
         let mut answers = self.answers();
         if answers.made_at > made_at || answer.len() > most_bytes {
             return;
@@ -337,10 +386,19 @@ fn decode(rows: SeriesRows, range: Interval) -> Result<Decoded, Problem> {
     /// What a point weighs besides its state's own text.
     const POINT_BYTES: usize = size_of::<StoredCell>();
     let mut bytes = rows.syncs.len() * size_of::<i64>();
+    let coverage: Vec<rollup::Coverage> = rows.coverage.into_iter().map(covered).collect();
     let mut input = SeriesInput {
         series: Vec::with_capacity(rows.series.len()),
-        coverage: rows.coverage.into_iter().map(covered).collect(),
+        outdated: rollup::coverage::outdated(&coverage, rows.revision),
+        coverage,
         syncs: rows.syncs,
+    };
+    let outdated = input.outdated.iter();
+    let outdated = outdated.map(|range| range.end.as_millisecond() - range.start.as_millisecond());
+    let standing = Standing {
+        version: rows.version,
+        revision: rows.revision,
+        outdated: Reverse(outdated.sum()),
     };
     for one in rows.series {
         let states: usize = one.points.iter().map(|point| point.state.len()).sum();
@@ -354,7 +412,7 @@ fn decode(rows: SeriesRows, range: Interval) -> Result<Decoded, Problem> {
             })?;
     }
     Ok(Decoded {
-        version: rows.version,
+        standing,
         range,
         input,
         bytes,
@@ -383,18 +441,46 @@ mod tests {
         })
     }
 
+    fn at(version: i64, definition: i64) -> MadeAt {
+        let standing = Standing {
+            version,
+            ..Standing::default()
+        };
+        MadeAt {
+            standing,
+            definition,
+        }
+    }
+
+    #[test]
+    fn what_stopped_being_outdated_is_read_again_at_the_same_version() {
+        let stood = |revision, outdated| Standing {
+            version: 7,
+            revision,
+            outdated: Reverse(outdated),
+        };
+        assert!(stood(2, 50).serves(stood(2, 50)));
+        assert!(stood(2, 20).serves(stood(2, 50)));
+        assert!(!stood(2, 50).serves(stood(2, 20)));
+        assert!(!stood(1, 0).serves(stood(2, 50)));
+        assert!(stood(3, 90).serves(stood(2, 50)));
+    }
+
     #[test]
     fn an_answer_holds_for_its_versions_only() {
         let cache = cache(1_000_000);
         let slot = cache.slot("default", "a");
-        slot.keep("q".into(), (2, 1), Bytes::from_static(b"two"), 1000);
-        assert_eq!(slot.answer("q", (2, 1)).as_deref(), Some(b"two".as_slice()));
-        assert_eq!(slot.answer("q", (3, 1)), None);
-        assert_eq!(slot.answer("q", (2, 2)), None);
-        slot.keep("q".into(), (3, 1), Bytes::from_static(b"three"), 1000);
-        slot.keep("q".into(), (2, 1), Bytes::from_static(b"late"), 1000);
+        slot.keep("q".into(), at(2, 1), Bytes::from_static(b"two"), 1000);
         assert_eq!(
-            slot.answer("q", (3, 1)).as_deref(),
+            slot.answer("q", at(2, 1)).as_deref(),
+            Some(b"two".as_slice())
+        );
+        assert_eq!(slot.answer("q", at(3, 1)), None);
+        assert_eq!(slot.answer("q", at(2, 2)), None);
+        slot.keep("q".into(), at(3, 1), Bytes::from_static(b"three"), 1000);
+        slot.keep("q".into(), at(2, 1), Bytes::from_static(b"late"), 1000);
+        assert_eq!(
+            slot.answer("q", at(3, 1)).as_deref(),
             Some(b"three".as_slice())
         );
     }
@@ -404,7 +490,7 @@ mod tests {
         let cache = cache(1000);
         for number in 0..100 {
             let slot = cache.slot("default", &format!("m{number}"));
-            slot.keep("q".into(), (1, 1), Bytes::from(vec![0; 100]), 1000);
+            slot.keep("q".into(), at(1, 1), Bytes::from(vec![0; 100]), 1000);
         }
         assert!(cache.bytes.load(Ordering::Relaxed) <= 1100);
         let slots: Vec<_> = cache.slots().values().cloned().collect();
@@ -419,8 +505,8 @@ mod tests {
         let cache = cache(1000);
         cache
             .slot("default", "a")
-            .keep("q".into(), (1, 1), Bytes::from_static(b"x"), 1000);
+            .keep("q".into(), at(1, 1), Bytes::from_static(b"x"), 1000);
         cache.forget("default", "a");
-        assert_eq!(cache.slot("default", "a").answer("q", (1, 1)), None);
+        assert_eq!(cache.slot("default", "a").answer("q", at(1, 1)), None);
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rollup::coverage::hull;
 use rollup::{Answer, Query, QueryError, Rules, Sources};
 
-use super::cache::{Cache, Decoded, Described, Found, Slot};
+use super::cache::{Cache, Decoded, Described, Found, Slot, Standing};
 use super::question::refusal;
 use super::widened;
 use crate::problem::Problem;
@@ -39,8 +39,8 @@ pub(super) struct Numbers {
     name: Name,
     stored: Vec<(Name, Rules, Arc<Decoded>)>,
     calculated: Vec<(Arc<Described>, Rules)>,
-    /// The version of the calculated metric.
-    pub(super) version: i64,
+    /// How the calculated metric stood.
+    pub(super) standing: Standing,
     /// Whether all of it was kept.
     pub(super) found: Found,
 }
@@ -108,10 +108,10 @@ impl Whole {
         let mut all: Option<Interval> = None;
         for (name, part) in self.stored() {
             let nothing = Interval::new(now, now);
-            let version = part.slot.version(gateway, workspace, name.as_str()).await?;
-            let (decoded, _) = part
-                .slot
-                .decoded(gateway, workspace, name.as_str(), version, nothing)
+            let slot = &part.slot;
+            let standing = slot.standing(gateway, workspace, name.as_str()).await?;
+            let (decoded, _) = slot
+                .decoded(gateway, workspace, name.as_str(), standing, nothing)
                 .await?;
             if let Some(own) = hull(&decoded.input.coverage) {
                 all = Some(all.map_or(own, |all| {
@@ -131,9 +131,9 @@ impl Whole {
         query: &Query,
     ) -> Result<Numbers, Problem> {
         let own = self.parts.get(&self.name).ok_or_else(Problem::internal)?;
-        let mut version = own
+        let mut standing = own
             .slot
-            .version(gateway, workspace, self.name.as_str())
+            .standing(gateway, workspace, self.name.as_str())
             .await?;
         for _ in 0..TRIES {
             let (mut stored, mut found) = (Vec::new(), Found::Kept);
@@ -141,10 +141,10 @@ impl Whole {
                 let reads = query
                     .reads_input(&own.rules, &part.rules)
                     .map_err(|error| refusal(&error))?;
-                let input = part.slot.version(gateway, workspace, name.as_str()).await?;
+                let slot = &part.slot;
+                let input = slot.standing(gateway, workspace, name.as_str()).await?;
                 let range = widened(reads, &part.rules);
-                let (decoded, from) = part
-                    .slot
+                let (decoded, from) = slot
                     .decoded(gateway, workspace, name.as_str(), input, range)
                     .await?;
                 if from == Found::Read {
@@ -154,9 +154,9 @@ impl Whole {
             }
             let after = own
                 .slot
-                .version(gateway, workspace, self.name.as_str())
+                .standing(gateway, workspace, self.name.as_str())
                 .await?;
-            if after == version {
+            if after == standing {
                 let calculated = self.parts.values();
                 return Ok(Numbers {
                     name: self.name.clone(),
@@ -165,17 +165,23 @@ impl Whole {
                         .filter(|part| part.described.metric.formula.is_some())
                         .map(|part| (Arc::clone(&part.described), part.rules.clone()))
                         .collect(),
-                    version,
+                    standing,
                     found,
                 });
             }
-            version = after;
+            standing = after;
         }
         Err(Problem::store_unavailable())
     }
 }
 
 impl Numbers {
+    /// Whether an input has points that an earlier revision made.
+    pub(super) fn has_outdated(&self) -> bool {
+        let mut inputs = self.stored.iter();
+        inputs.any(|(_, _, decoded)| !decoded.input.outdated.is_empty())
+    }
+
     /// Answers the question.
     pub(super) fn answer(&self, query: &Query) -> Result<Answer, QueryError> {
         let mut sources = Sources::default();

@@ -75,6 +75,10 @@ pub(crate) struct PointView {
     count: u64,
     /// Whether a run that did not see everything brought a part of it.
     partial: bool,
+    /// Present and true where a part of it was made with an earlier revision of the metric: no recompute or run has
+    /// reached it since.
+    #[serde(skip_serializing_if = "is_false")]
+    outdated: bool,
     /// There is a value, and it is larger than any double: `value` is null.
     #[serde(skip_serializing_if = "is_false")]
     too_large: bool,
@@ -100,6 +104,10 @@ pub(crate) struct ValueAnswer<'a> {
     count: u64,
     /// Whether a run that did not see everything brought a part of it.
     partial: bool,
+    /// Present and true where a part of it was made with an earlier revision of the metric: no recompute or run has
+    /// reached it since.
+    #[serde(skip_serializing_if = "is_false")]
+    outdated: bool,
     /// The zone of the range.
     timezone: String,
     /// The first instant answered for.
@@ -257,6 +265,11 @@ impl<'a> ValueAnswer<'a> {
                 .iter()
                 .flat_map(|series| &series.points)
                 .any(|point| point.partial),
+            outdated: answer
+                .series
+                .iter()
+                .flat_map(|series| &series.points)
+                .any(|point| point.outdated),
             timezone: zone_name(zone),
             from: time::in_zone(answer.from, zone),
             to: time::in_zone(answer.to, zone),
@@ -326,6 +339,7 @@ fn view(point: &AnswerPoint, zone: &TimeZone) -> PointView {
         too_large: is_too_large(point.value),
         count: point.count,
         partial: point.partial,
+        outdated: point.outdated,
     }
 }
 

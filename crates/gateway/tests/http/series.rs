@@ -179,6 +179,76 @@ async fn an_answer_is_never_older_than_its_question() {
 }
 
 #[tokio::test]
+async fn points_of_an_earlier_revision_are_marked_until_a_recompute_reaches_them() {
+    let house = House::open().await;
+    house.furnish().await;
+    let (run, version) = house.commit("new_subscribers", DAYS).await;
+    let rate = "kind: metric\nname: twice\nformula: new_subscribers * 2\n";
+    let (status, body) = house.apply(rate).await;
+    assert_eq!(status, 200, "{body}");
+    let marks = async |metric: &str| {
+        let range = "from=2026-01-01&to=2026-01-05";
+        let (_, series) = house
+            .get(&format!("/api/v1/metrics/{metric}/series?{range}"))
+            .await;
+        let points = series["series"][0]["points"].as_array().unwrap();
+        let marks: Vec<bool> = points.iter().map(|one| one["outdated"] == true).collect();
+        let (_, value) = house
+            .get(&format!("/api/v1/metrics/{metric}/value?{range}"))
+            .await;
+        let any = value["outdated"] == true;
+        assert_eq!(any, marks.contains(&true), "{value}");
+        (marks, series["version"].as_i64())
+    };
+    let none = vec![false; 3];
+    assert_eq!(
+        marks("new_subscribers").await,
+        (none.clone(), Some(version))
+    );
+    assert_eq!(marks("twice").await.0, none);
+
+    let edited = crate::house::METRIC.replace("value: { count: true }", "value: \"1\"");
+    house.apply(&edited).await;
+    assert_eq!(marks("new_subscribers").await.0, [true, true, true]);
+    assert_eq!(marks("twice").await.0, [true, true, true]);
+
+    // The same numbers come out, so that nothing but the marks changes.
+    let day = |number| {
+        let at: jiff::Timestamp = format!("2026-01-0{number}T00:00:00Z").parse().unwrap();
+        at.as_millisecond()
+    };
+    for (reached, expected) in [(2, [true, false, false]), (1, [false; 3])] {
+        let stored = house
+            .store
+            .definition("default", store::Kind::Metric, "new_subscribers");
+        let dataset = stored.await.unwrap().unwrap().dataset.unwrap();
+        let begun = house.store.begin_recompute("default", &dataset, &run).await;
+        let mut commit = begun.unwrap().unwrap();
+        let revision = commit.metrics()[0].revision;
+        let known = commit.coverage("new_subscribers").await.unwrap();
+        let (first, last) = (known[0].clone(), known[known.len() - 1].clone());
+        let mut pieces = vec![store::Coverage {
+            start: day(reached),
+            revision,
+            ..last
+        }];
+        if first.start < day(reached) {
+            let end = day(reached);
+            pieces.insert(0, store::Coverage { end, ..first });
+        }
+        commit
+            .set_coverage("new_subscribers", &pieces)
+            .await
+            .unwrap();
+        commit.commit().await.unwrap();
+        let expected = (expected.to_vec(), Some(version));
+        assert_eq!(marks("new_subscribers").await, expected);
+        assert_eq!(marks("twice").await.0, expected.0);
+    }
+    house.close().await;
+}
+
+#[tokio::test]
 async fn prometheus_gets_the_newest_values() {
     let house = House::open().await;
     house.furnish().await;

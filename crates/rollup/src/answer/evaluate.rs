@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use definition::{Granularity, Interval, MetricType};
 
 use super::fill::{self, Slot};
+use super::outdated::Outdated;
 use super::top::Kept;
 use super::{AnswerPoint, AnswerSeries, Cell, SeriesInput, StoredCell, running};
 use crate::accumulator::Tally;
@@ -46,6 +47,7 @@ pub(crate) fn evaluate(
     } else {
         fill::slots(input, rules, query, read)
     };
+    let outdated = Outdated::of(input, rules);
     let first = query.first_step(rules, range);
     let shown: Vec<Slot> = slots
         .iter()
@@ -59,6 +61,7 @@ pub(crate) fn evaluate(
             whole = total.points(&group.parts)?.1;
         }
         mark_incomplete(&mut points, input, &mut frame.steps);
+        outdated.mark(&mut points, &mut frame.steps, frame.is_cumulative);
         if let Some(length) = moving {
             let zero = rules.counts_nothing_as_zero();
             let steps = query.steps(rules, read);
@@ -67,6 +70,7 @@ pub(crate) fn evaluate(
         }
         if query.fill != Fill::None && (!points.is_empty() || query.group_by.is_empty()) {
             points = fill::filled(points, &shown, query);
+            outdated.mark(&mut points, &mut frame.steps, frame.is_cumulative);
         }
         series.push(AnswerSeries {
             dimensions: group.key.dimensions,
@@ -223,6 +227,7 @@ fn events(
             value: tally.finish(),
             count: tally.count(),
             partial: partial || was_partial,
+            outdated: false,
         });
     }
     (points, total.finish())
@@ -262,11 +267,16 @@ impl<'a> Steps<'a> {
     }
 
     /// Returns the same with the real end, where cells are steps.
-    fn whole_bucket(&mut self, start: i64) -> Interval {
+    pub(crate) fn whole_bucket(&mut self, start: i64) -> Interval {
         if self.whole {
             return Interval::new(instant(self.range.0), instant(self.range.1));
         }
         self.finder.bucket(instant(start))
+    }
+
+    /// The range that is answered for.
+    pub(crate) fn range(&self) -> Interval {
+        Interval::new(instant(self.range.0), instant(self.range.1))
     }
 
     /// Whether every cell is one step.

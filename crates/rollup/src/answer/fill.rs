@@ -78,9 +78,9 @@ pub(crate) fn filled(points: Vec<AnswerPoint>, slots: &[Slot], query: &Query) ->
         {
             continue;
         }
-        let (value, partial) = match previous {
-            Some(before) if carries => (before.value, before.partial),
-            _ if query.fill == Fill::Zero => (Some(Decimal::ZERO), *unknown),
+        let (value, partial, outdated) = match previous {
+            Some(before) if carries => (before.value, before.partial, before.outdated),
+            _ if query.fill == Fill::Zero => (Some(Decimal::ZERO), *unknown, false),
             _ => continue,
         };
         result.push(AnswerPoint {
@@ -88,6 +88,7 @@ pub(crate) fn filled(points: Vec<AnswerPoint>, slots: &[Slot], query: &Query) ->
             value,
             count: 0,
             partial,
+            outdated,
         });
     }
     result.extend(known);

@@ -33,6 +33,7 @@ pub(crate) fn moving_average(
                 value: Some(Decimal::ZERO),
                 count: 0,
                 partial: false,
+                outdated: false,
             }),
         })
         .collect();
@@ -44,18 +45,21 @@ pub(crate) fn moving_average(
             .get((place + 1).saturating_sub(length)..=place)
             .unwrap_or_default();
         let mut sum = Sum::default();
-        let (mut seen, mut count, mut partial) = (0_u64, 0, false);
+        let (mut seen, mut count) = (0_u64, 0);
+        let (mut partial, mut outdated) = (false, false);
         for part in window.iter().flatten() {
             sum.add(part.value.unwrap_or_default());
             seen += 1;
             count += part.count;
             partial |= part.partial;
+            outdated |= part.outdated;
         }
         found.push(AnswerPoint {
             start: point.start,
             value: sum.to_decimal().divided_by(Decimal::from(seen)),
             count,
             partial,
+            outdated,
         });
     }
     found

@@ -9,7 +9,7 @@ use super::*;
 use crate::bucket::millis;
 use crate::compare::{Compare, Direction};
 use crate::fold::fold;
-use crate::query::Fill;
+use crate::query::{Fill, Running};
 use crate::row::{Row, RowValue};
 
 fn at(text: &str) -> Timestamp {
@@ -73,6 +73,7 @@ fn stored(rules: &Rules, syncs: &[(&str, Vec<Row>)]) -> SeriesInput {
         series,
         coverage: Vec::new(),
         syncs: syncs.iter().map(|(sync, _)| millis(at(sync))).collect(),
+        outdated: Vec::new(),
     }
 }
 
@@ -115,6 +116,94 @@ fn three_days(rules: &Rules) -> SeriesInput {
         row("8", Some("2024-04-01T00:00:00Z"), "a"),
     ];
     stored(rules, &[("2024-04-02T00:00:00Z", rows)])
+}
+
+/// The starts of the points that are outdated.
+fn outdated(answer: &Answer) -> Vec<String> {
+    let points = answer.series.iter().flat_map(|series| &series.points);
+    let old = points.filter(|point| point.outdated);
+    old.map(|point| point.start.to_string()[..10].to_owned())
+        .collect()
+}
+
+#[test]
+fn a_point_is_outdated_where_any_part_of_it_is() {
+    let rules = rules(MetricType::Events, Aggregation::Sum);
+    let day = |from: &str, to: &str| Interval::new(at(from), at(to));
+    let input = SeriesInput {
+        // The 2nd has no rows: had the present revision read it, it might.
+        outdated: vec![day("2024-03-02T00:00:00Z", "2024-03-03T00:00:00Z")],
+        ..three_days(&rules)
+    };
+    let asked = |granularity, change: &dyn Fn(&mut Query)| {
+        let mut query = query("2024-03-01T00:00:00Z", "2024-04-02T00:00:00Z", granularity);
+        change(&mut query);
+        outdated(&answer(&input, &rules, &query).unwrap())
+    };
+    assert!(asked(Granularity::Day, &|_| ()).is_empty());
+    assert_eq!(asked(Granularity::Month, &|_| ()), ["2024-03-01"]);
+    assert_eq!(asked(Granularity::All, &|_| ()), ["2024-03-01"]);
+    let filled = asked(Granularity::Day, &|query| query.fill = Fill::Zero);
+    assert_eq!(filled, ["2024-03-02"]);
+    let runs_on = asked(Granularity::Day, &|query| {
+        query.running = Some(Running::Cumulative);
+    });
+    assert_eq!(runs_on, ["2024-03-03", "2024-04-01"]);
+    // What is not asked for marks nothing.
+    let later = query(
+        "2024-03-03T00:00:00Z",
+        "2024-04-01T00:00:00Z",
+        Granularity::Month,
+    );
+    assert!(outdated(&answer(&input, &rules, &later).unwrap()).is_empty());
+}
+
+#[test]
+fn a_moving_average_over_an_outdated_point_is_outdated() {
+    let rules = rules(MetricType::Events, Aggregation::Sum);
+    let input = SeriesInput {
+        outdated: vec![Interval::new(
+            at("2024-03-01T00:00:00Z"),
+            at("2024-03-02T00:00:00Z"),
+        )],
+        ..three_days(&rules)
+    };
+    let mut query = query(
+        "2024-03-01T00:00:00Z",
+        "2024-04-02T00:00:00Z",
+        Granularity::Day,
+    );
+    query.running = Some(Running::MovingAverage(2));
+    let found = outdated(&answer(&input, &rules, &query).unwrap());
+    assert_eq!(found.first().map(String::as_str), Some("2024-03-01"));
+    assert!(!found.contains(&"2024-03-03".to_owned()), "{found:?}");
+}
+
+#[test]
+fn of_levels_the_samples_are_outdated_and_not_the_time_between_them() {
+    let rules = rules(MetricType::Levels, Aggregation::Sum);
+    let sample = |value: &str| vec![row(value, None, "")];
+    let input = SeriesInput {
+        outdated: vec![Interval::new(
+            at("2024-03-01T00:00:00Z"),
+            at("2024-03-03T11:59:00Z"),
+        )],
+        ..stored(
+            &rules,
+            &[
+                ("2024-03-01T12:00:00Z", sample("1")),
+                ("2024-03-02T12:00:00Z", sample("2")),
+                ("2024-03-03T12:00:00Z", sample("3")),
+            ],
+        )
+    };
+    let query = query(
+        "2024-03-01T00:00:00Z",
+        "2024-03-04T00:00:00Z",
+        Granularity::Day,
+    );
+    let found = answer(&input, &rules, &query).unwrap();
+    assert_eq!(outdated(&found), ["2024-03-01", "2024-03-02"]);
 }
 
 #[test]

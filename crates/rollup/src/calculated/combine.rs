@@ -152,6 +152,7 @@ impl One<'_> {
                 value,
                 count: own.iter().map(|point| point.count).sum(),
                 partial: own.iter().any(|point| point.partial),
+                outdated: own.iter().any(|point| point.outdated),
             });
         }
         let has_total = found.iter().any(|series| series.total.is_some());

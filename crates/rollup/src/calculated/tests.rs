@@ -59,7 +59,7 @@ fn stored(rules: &Rules, rows: &[(u8, &str, &str, &str)]) -> SeriesInput {
             revision: 1,
             complete: true,
         }],
-        syncs: Vec::new(),
+        ..SeriesInput::default()
     }
 }
 

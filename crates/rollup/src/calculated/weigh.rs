@@ -72,6 +72,7 @@ pub(super) fn weigh(
                 value: own.finish(),
                 count: own.count,
                 partial: own.partial,
+                outdated: own.outdated,
             });
         }
         points.retain(|point| point.value.is_some());
@@ -94,6 +95,7 @@ struct Mean {
     heavy: u64,
     count: u64,
     partial: bool,
+    outdated: bool,
 }
 
 impl Mean {
@@ -113,6 +115,7 @@ impl Mean {
         self.heavy += 1;
         self.count += value.count;
         self.partial |= value.partial || weight.partial;
+        self.outdated |= value.outdated || weight.outdated;
     }
 
     fn finish(&self) -> Option<Decimal> {

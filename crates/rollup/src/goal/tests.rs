@@ -40,6 +40,7 @@ fn point(start: &str, value: &str) -> AnswerPoint {
         value: Some(number(value)),
         count: 1,
         partial: false,
+        outdated: false,
     }
 }
 

@@ -383,6 +383,37 @@ fn levels_add_one_sample_a_sync_and_repeat_safely() {
 }
 
 #[test]
+fn a_recomputed_sample_leaves_the_revision_of_the_others_as_it_was() {
+    let level = |slot, revision| RunFacts {
+        rules: rules(MetricType::Levels),
+        revision,
+        recompute: revision > 1,
+        ..run(slot)
+    };
+    let mut store = Store::default();
+    for slot in [9, 10, 11, 12] {
+        store.apply(&level(slot, 1), rows(&[1], slot));
+    }
+    for slot in [11, 12] {
+        store.apply(&level(slot, 2), rows(&[1], slot));
+        let before = store.clone();
+        store.apply(&level(slot, 2), rows(&[1], slot));
+        assert_eq!(store, before, "again, the same");
+    }
+    let revisions: Vec<i64> = [9, 10, 11, 12]
+        .map(|slot| {
+            let mut list = store.coverage.iter();
+            let own = list.find(|one| one.interval().contains(noon(slot)));
+            own.unwrap().revision
+        })
+        .into();
+    assert_eq!(revisions, [1, 1, 2, 2]);
+    store.apply(&level(13, 2), rows(&[1], 13));
+    let last = store.coverage.last().unwrap();
+    assert_eq!((last.revision, &last.run), (2, &level(13, 2).run));
+}
+
+#[test]
 fn repeated_commits_ask_the_store_once_for_the_earliest_bucket_only() {
     let asked = RefCell::new(Vec::new());
     let folded = fold(rows(&[3, 5], 1), &rules(MetricType::Events), noon(10));

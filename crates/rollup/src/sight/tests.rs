@@ -59,7 +59,7 @@ fn input(rules: &Rules, records: &[(&str, &str)], end: &str) -> SeriesInput {
             revision: 1,
             complete: true,
         }],
-        syncs: Vec::new(),
+        ..SeriesInput::default()
     }
 }
 

@@ -17,6 +17,7 @@ on_both!(
     cells_outside_of_what_is_replaced_are_refused,
     a_sync_of_a_level_is_added_once,
     coverage_is_replaced_whole,
+    what_an_earlier_revision_covers_is_measured,
     versions_grow_and_an_epoch_lifts_them,
     series_beyond_the_limit_are_counted_not_kept,
     many_cells_go_in_few_statements,
@@ -451,6 +452,39 @@ async fn coverage_is_replaced_whole(store: &Store) {
         .await
         .expect_err("two");
     assert!(matches!(error, Error::Invalid(_)), "{error}");
+}
+
+async fn what_an_earlier_revision_covers_is_measured(store: &Store) {
+    let dataset = metrics(store, &["one"]).await;
+    let (version, revision) = store.metric_standing(WS, "one").await.unwrap().unwrap();
+    assert_eq!(store.metric_standing(WS, "none").await.unwrap(), None);
+    assert_eq!(store.outdated_ms(WS, "one", revision).await.unwrap(), 0);
+    let run = open(store, &dataset, 1, RunKind::Manual).await;
+    let begun = store.begin_commit(WS, &dataset, &run).await.unwrap();
+    let mut commit = begun.unwrap();
+    let piece = |start, end, revision| Coverage {
+        start,
+        end,
+        as_of: 1,
+        run: run.clone(),
+        revision,
+        complete: true,
+    };
+    let old = revision - 1;
+    let pieces = [
+        piece(0, 10, old),
+        piece(10, 25, revision),
+        piece(25, 30, old),
+    ];
+    commit.set_coverage("one", &pieces).await.unwrap();
+    commit.commit().await.unwrap();
+    let standing = store.metric_standing(WS, "one").await.unwrap();
+    assert_eq!(standing, Some((version, revision)), "neither has changed");
+    assert_eq!(store.outdated_ms(WS, "one", revision).await.unwrap(), 15);
+    assert_eq!(
+        store.outdated_ms(WS, "one", revision + 1).await.unwrap(),
+        30
+    );
 }
 
 async fn versions_grow_and_an_epoch_lifts_them(store: &Store) {

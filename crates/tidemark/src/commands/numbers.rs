@@ -76,6 +76,13 @@ pub(crate) async fn query(arguments: &Query) -> Done {
             for series in list(&answer, "series") {
                 say!("total {}: {}", name_of(series), cell(series.get("total")));
             }
+            if has_outdated(&answer) {
+                say!(
+                    "outdated: a part was made with an earlier revision of the metric; where a recompute finds no \
+                     pages any more, `tidemark backfill {}` fetches it again",
+                    arguments.name
+                );
+            }
             if let Some(comparison) = answer.get("comparison").filter(|one| !one.is_null()) {
                 for line in compared(comparison) {
                     say!("{line}");
@@ -86,7 +93,7 @@ pub(crate) async fn query(arguments: &Query) -> Done {
     Ok(())
 }
 
-/// One row for each point: start, dimensions, unit, value, count, partial.
+/// One row for each point: start, dimensions, unit, value, count, partial, and outdated where any is.
 fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
     let mut dimensions: Vec<String> = Vec::new();
     for series in list(answer, "series") {
@@ -110,6 +117,10 @@ fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
         header.push("unit".into());
     }
     header.extend(["value", "count", "partial"].map(str::to_owned));
+    let has_outdated = has_outdated(answer);
+    if has_outdated {
+        header.push("outdated".into());
+    }
     let mut rows = Vec::new();
     for series in list(answer, "series") {
         for point in list(series, "points") {
@@ -124,15 +135,26 @@ fn rows(answer: &Value) -> (Vec<String>, Vec<Vec<String>>) {
             }
             row.push(cell(point.get("value")));
             row.push(cell(point.get("count")));
-            row.push(if cell(point.get("partial")) == "true" {
-                "partial".into()
-            } else {
-                String::new()
-            });
+            let mark = |name: &str| match cell(point.get(name)).as_str() {
+                "true" => name.to_owned(),
+                _ => String::new(),
+            };
+            row.push(mark("partial"));
+            if has_outdated {
+                row.push(mark("outdated"));
+            }
             rows.push(row);
         }
     }
     (header, rows)
+}
+
+/// Whether any point was made with an earlier revision of the metric.
+fn has_outdated(answer: &Value) -> bool {
+    let mut points = list(answer, "series")
+        .iter()
+        .flat_map(|series| list(series, "points"));
+    points.any(|point| cell(point.get("outdated")) == "true")
 }
 
 /// One line for each series of a comparison.
