@@ -6,6 +6,24 @@ use serde_json::{Value, json};
 
 const SECRET: &str = "sample-secret";
 
+/// Takes every kept page away, as retention does in time.
+async fn purge_pages(nats: &str) {
+    house_tests::crypto();
+    let client = async_nats::connect(nats)
+        .await
+        .expect("NATS can be reached");
+    let jetstream = async_nats::jetstream::new(client);
+    let mut names = jetstream.stream_names();
+    let mut purged = 0;
+    while let Some(Ok(name)) = futures::StreamExt::next(&mut names).await {
+        if name.to_ascii_uppercase().contains("PAGE") {
+            let stream = jetstream.get_stream(&name).await.expect("a stream");
+            purged += stream.purge().await.expect("anybody may purge").purged;
+        }
+    }
+    assert!(purged > 0, "there were pages");
+}
+
 async fn sample(subscribers: u32) -> Server {
     let config = Config {
         subscribers,
@@ -252,6 +270,49 @@ async fn an_edited_expression_is_recomputed_without_calling_the_api() {
         .await;
     assert_eq!(answer["series"][0]["total"], 600, "{answer}");
     assert_eq!(api.ledger().served.len(), calls, "the API was not asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_whose_pages_are_gone_stand_marked_after_an_edit() {
+    let api = sample(30).await;
+    let house = Standalone::start(&[api.address().to_string()]).await;
+    let metric = numbered_metric(&api.url());
+    house.cli.apply(&metric).await;
+    house.cli.secret("kit_api_secret", SECRET).await;
+    assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
+    let query = ["query", "new_subscribers", "--range", "all_time"];
+    let before = house.cli.run(&query).await.fine().output;
+    assert!(!before.contains("outdated"), "{before}");
+
+    purge_pages(&house.nats).await;
+    let doubled = metric.replace("value: { count: true }", "value: \"2\"");
+    house.cli.apply(&doubled).await;
+    let recompute = ["recompute", "new_subscribers", "--wait", "-o", "json"];
+    house.cli.run(&recompute).await;
+    let all = ["--range", "all_time", "--granularity", "all"];
+    let answer = house.cli.query("new_subscribers", &all).await;
+    let series = &answer["series"][0];
+    assert_eq!(series["total"], 30, "the numbers stand: {answer}");
+    assert_eq!(series["points"][0]["outdated"], true, "{answer}");
+    let shown = house.cli.run(&query).await.fine().output;
+    assert!(
+        shown.contains("tidemark backfill new_subscribers"),
+        "{shown}"
+    );
+
+    assert_eq!(house.cli.sync("new_subscribers").await["state"], "final");
+    let days = ["--range", "all_time", "--granularity", "day"];
+    let answer = house.cli.query("new_subscribers", &days).await;
+    let points = answer["series"][0]["points"].as_array().expect("points");
+    // Without a window, a rolling API may have cut the earliest bucket: it stays, and says so.
+    let (earliest, later) = points.split_first().expect("a point");
+    assert_eq!(earliest["outdated"], true, "{answer}");
+    assert_eq!(earliest["value"], earliest["count"], "{answer}");
+    for point in later {
+        assert!(point.get("outdated").is_none(), "{answer}");
+        let twice = point["count"].as_u64().map(|count| count * 2);
+        assert_eq!(point["value"].as_u64(), twice, "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
