@@ -55,6 +55,12 @@ async fn a_data_folder_in_use_is_refused_and_its_user_goes_on() {
 async fn a_run_that_a_kill_interrupted_goes_on_at_the_next_start() {
     let api = slow_api(Duration::from_millis(150)).await;
     let mut house = house(&api).await;
+    // One page after the other, so that the number of requests says which of them were asked for again.
+    let one_by_one = numbered_metric(&api.url()).replace(
+        "auth: {",
+        "rate_limit: { requests: 100000, per: 1s, concurrency: 1 }\nauth: {",
+    );
+    house.cli.apply(&one_by_one).await;
     let accepted = house
         .cli
         .run(&["sync", "new_subscribers", "-o", "json"])
@@ -65,7 +71,7 @@ async fn a_run_that_a_kill_interrupted_goes_on_at_the_next_start() {
         .expect("a run")
         .to_owned();
     eventually("some pages were asked for", || async {
-        (api.ledger().requests >= 5).then_some(())
+        (api.ledger().requests >= 20).then_some(())
     })
     .await;
     let begun = tokio::time::Instant::now();
@@ -97,6 +103,13 @@ async fn a_run_that_a_kill_interrupted_goes_on_at_the_next_start() {
     let counted = answer["series"].as_array().into_iter().flatten();
     let counted: f64 = counted.filter_map(|one| one["total"].as_f64()).sum();
     assert!((counted - 300.0).abs() < f64::EPSILON, "{answer}");
+    // Only the pages of the last second before the kill are asked for again.
+    let requests = api.ledger().requests;
+    assert!(
+        (30..45).contains(&requests),
+        "{requests} requests for 30 pages, of which 20 were fetched before the kill; {}",
+        house.process.errors()
+    );
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ impl Default for Provision {
 /// Bound on the bucket of rate budgets: a few hundred bytes for each connection.
 const BUDGET_BYTES: i64 = 16 << 20;
 
-/// Bound on what fetchers remember: a few kilobytes for each dataset whose API knows validators.
+/// Bound on what fetchers remember: a few kilobytes for each dataset whose API knows validators, and for an hour what
+/// a run under way has fetched.
 const MEMORY_BYTES: i64 = 64 << 20;
 
 /// A budget that was not touched for this long says nothing any more.

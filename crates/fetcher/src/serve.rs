@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Bus, Delivery, InHand, Outcome, PageBody, Reason};
+use bytes::Bytes;
 use service::{Context, Shutdown};
 use tracing::Instrument as _;
 use wire::run_manifest::RunOutcome;
-use wire::stream::Consumer;
+use wire::stream::{Consumer, trail_key};
 use wire::{PageEntry, PageHeaders, Progress, Resume, RunManifest, SyncRequest};
 
 use crate::budget::Budgets;
@@ -16,7 +17,7 @@ use crate::egress::AllowList;
 use crate::error::Error;
 use crate::instruments::Instruments;
 use crate::memory::Memory;
-use crate::sync_run::{Engine, Outlet};
+use crate::sync_run::{Engine, Found, Outlet, follow};
 use crate::{consent, deliver, preview, trial};
 
 /// An operator who has changed the allow-list looks at the effect within seconds.
@@ -24,6 +25,12 @@ const LOOK_AT_LIST: Duration = Duration::from_secs(2);
 
 /// A request that met an outage of NATS comes back after this.
 const AFTER_TROUBLE: Duration = Duration::from_secs(5);
+
+/// A request whose process is gone comes back within minutes; a trail is kept longer than all its deliveries take.
+const TRAIL_LIFE: Duration = Duration::from_hours(1);
+
+/// A trail saves requests; it must not cost a run its time.
+const TRAIL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts a fetcher and returns; it works until shutdown and is awaited through the context's tasks.
 pub async fn run(config: Config, context: Context, bus: Bus) -> Result<(), Error> {
@@ -137,16 +144,18 @@ pub async fn handle(
         attempt = request.attempt,
     );
     engine.instruments.begin();
-    let outlet = ToBus {
+    let mut outlet = ToBus {
         bus,
         delivery: delivery.deliveries,
         in_hand: &delivery.in_hand,
+        found: Found::default(),
     };
     let (outcome, counted) = async {
         if let Err(error) = find_pages(bus, &mut request).await {
             tracing::warn!(%error, "the pages of the earlier attempt could not be looked up");
             return (Outcome::RetryAfter(AFTER_TROUBLE), "handed_back");
         }
+        outlet.found = follow(&mut request, &outlet).await;
         let manifest = match engine.run(&request, &outlet, stop).await {
             Ok(manifest) => manifest,
             Err(unpublished) => {
@@ -238,6 +247,7 @@ struct ToBus<'a> {
     bus: &'a Bus,
     delivery: u64,
     in_hand: &'a InHand,
+    found: Found,
 }
 
 impl Outlet for ToBus<'_> {
@@ -264,11 +274,35 @@ impl Outlet for ToBus<'_> {
         self.in_hand.progress().await;
     }
 
-    async fn kept(&self, pages: &[PageEntry]) -> Result<Option<Vec<bytes::Bytes>>, String> {
+    async fn kept(&self, pages: &[PageEntry]) -> Result<Option<Vec<Bytes>>, String> {
         self.bus
             .pages(pages)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    async fn leave(&self, request: &SyncRequest, piece: u32, value: Bytes) -> bool {
+        let Ok(key) = trail_key(&request.workspace, &request.run, request.attempt, piece) else {
+            return false;
+        };
+        let memory = self.bus.memory();
+        let writing = memory.put(&key, value, TRAIL_LIFE);
+        matches!(
+            tokio::time::timeout(TRAIL_PATIENCE, writing).await,
+            Ok(Ok(()))
+        )
+    }
+
+    async fn left(&self, request: &SyncRequest, piece: u32) -> Option<Bytes> {
+        let key = trail_key(&request.workspace, &request.run, request.attempt, piece).ok()?;
+        let memory = self.bus.memory();
+        let reading = memory.get(&key);
+        let read = tokio::time::timeout(TRAIL_PATIENCE, reading).await;
+        read.ok()?.ok()?
+    }
+
+    fn found(&self) -> Found {
+        self.found
     }
 
     fn keeps_pages(&self) -> bool {

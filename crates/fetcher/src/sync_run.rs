@@ -10,6 +10,7 @@ mod parents;
 mod slots;
 mod take;
 mod tell;
+mod trail;
 mod unchanged;
 mod variables;
 mod waits;
@@ -37,6 +38,7 @@ use crate::plan::Plan;
 use manifest::{blank, fail, hand_back};
 use parents::{NoParents, Parents};
 use slots::Slots;
+pub use trail::{Found, follow};
 use unchanged::Validators;
 use variables::Source;
 pub(crate) use variables::value_at;
@@ -66,6 +68,30 @@ pub trait Outlet: Send + Sync {
         _pages: &[PageEntry],
     ) -> impl Future<Output = Result<Option<Vec<Bytes>>, String>> + Send {
         std::future::ready(Ok(None))
+    }
+
+    /// Keeps a piece of the run's trail for whoever gets the request after this process; false when it could not.
+    fn leave(
+        &self,
+        _request: &SyncRequest,
+        _piece: u32,
+        _value: Bytes,
+    ) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
+    }
+
+    /// Reads a piece of the run's trail.
+    fn left(
+        &self,
+        _request: &SyncRequest,
+        _piece: u32,
+    ) -> impl Future<Output = Option<Bytes>> + Send {
+        std::future::ready(None)
+    }
+
+    /// How much of the trail of an earlier process the request holds already.
+    fn found(&self) -> Found {
+        Found::default()
     }
 
     /// Whether pages stay for later runs, so that an unchanged one need not be sent again.

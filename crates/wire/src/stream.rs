@@ -311,6 +311,17 @@ pub fn variables_key(workspace: &str, connection: &str) -> Result<String, Invali
     Ok(format!("{workspace}.variables.{connection}"))
 }
 
+/// Returns the key of a piece of what a fetcher that is killed leaves to the next delivery of the same request.
+pub fn trail_key(
+    workspace: &str,
+    run: &str,
+    attempt: u32,
+    piece: u32,
+) -> Result<String, InvalidToken> {
+    let (workspace, run) = (token(workspace)?, token(run)?);
+    Ok(format!("{workspace}.trail.{run}.{attempt}.{piece}"))
+}
+
 /// Returns the key of the validators of a dataset's pages.
 pub fn validators_key(workspace: &str, dataset: &str) -> Result<String, InvalidToken> {
     let (workspace, dataset) = (token(workspace)?, token(dataset)?);

@@ -85,7 +85,7 @@ impl<O: Outlet> Run<'_, O> {
     }
 
     /// What a later attempt needs to go on.
-    fn checkpoint(&self) -> serde_json::Value {
+    pub(super) fn checkpoint(&self) -> serde_json::Value {
         let walks = self
             .branches
             .values()

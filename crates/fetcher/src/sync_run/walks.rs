@@ -15,6 +15,7 @@ use super::branch::{Branch, Next, place};
 use super::fetch::{self, Asking};
 use super::parents::Parents;
 use super::slots::{self, Slots};
+use super::trail::Trail;
 use super::unchanged::Validators;
 use super::waits::Waits;
 use super::{Engine, Outlet, Unpublished};
@@ -42,6 +43,7 @@ pub(super) struct Run<'a, O> {
     pub(super) failure: Option<(PageError, u32)>,
     pub(super) handed_back: Option<Duration>,
     pub(super) told: Option<Instant>,
+    pub(super) trail: Trail,
 }
 
 impl<'a, O: Outlet> Run<'a, O> {
@@ -69,6 +71,7 @@ impl<'a, O: Outlet> Run<'a, O> {
             failure: None,
             handed_back: None,
             told: None,
+            trail: Trail::behind(outlet.found()),
         }
     }
 
@@ -81,6 +84,12 @@ impl<'a, O: Outlet> Run<'a, O> {
             Some((&resume.pages, &next.0))
         });
         let resumed = next.is_some_and(|(pages, next)| self.resume(pages, next));
+        let known = self
+            .request
+            .resume
+            .as_ref()
+            .map(|_| self.manifest.pages.len());
+        self.trail.begin(known, resumed);
         if !resumed && self.parents.is_none() {
             self.open(0, None);
         }
@@ -116,7 +125,11 @@ impl<'a, O: Outlet> Run<'a, O> {
             self.open(index, Some(walk));
         }
         self.manifest.pages = pages.to_vec();
-        self.manifest.records = pages.iter().filter_map(|page| page.records).sum();
+        self.manifest.records = pages
+            .iter()
+            .filter(|page| !page.duplicate)
+            .filter_map(|page| page.records)
+            .sum();
         true
     }
 
@@ -187,6 +200,12 @@ impl<'a, O: Outlet> Run<'a, O> {
         let mut fetching = FuturesUnordered::new();
         let mut publishing = FuturesUnordered::new();
         loop {
+            // A trail tells of kept pages only: for a moment no further answer is judged.
+            let is_held = self.failure.is_none() && self.trail.is_due(self.manifest.pages.len());
+            if is_held && publishing.is_empty() {
+                self.leave_trail().await;
+            }
+            let is_held = is_held && !publishing.is_empty();
             while !winding_down.is_cancelled()
                 && fetching.len() < self.slots.at_once()
                 && publishing.len() < PUBLISH_AHEAD
@@ -201,7 +220,7 @@ impl<'a, O: Outlet> Run<'a, O> {
                 break;
             }
             tokio::select! {
-                Some((branch, number, fetched)) = fetching.next() => {
+                Some((branch, number, fetched)) = fetching.next(), if !is_held => {
                     if let Some(branch) = self.branches.get_mut(&branch) {
                         branch.in_flight = branch.in_flight.saturating_sub(1);
                     }
