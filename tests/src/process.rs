@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 /// Returns the built `tidemark`: `$TIDEMARK_BINARY`, else the one beside the tests.
 pub fn binary() -> PathBuf {
@@ -32,6 +34,7 @@ pub struct Process {
     child: Child,
     output: Arc<Mutex<String>>,
     errors: Arc<Mutex<String>>,
+    readers: [JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -63,18 +66,21 @@ impl Process {
             .spawn()
             .expect("the program starts");
         let (output, errors) = (Arc::default(), Arc::default());
-        collect(
-            child.stdout.take().expect("stdout is piped"),
-            Arc::clone(&output),
-        );
-        collect(
-            child.stderr.take().expect("stderr is piped"),
-            Arc::clone(&errors),
-        );
+        let readers = [
+            collect(
+                child.stdout.take().expect("stdout is piped"),
+                Arc::clone(&output),
+            ),
+            collect(
+                child.stderr.take().expect("stderr is piped"),
+                Arc::clone(&errors),
+            ),
+        ];
         Self {
             child,
             output,
             errors,
+            readers,
         }
     }
 
@@ -135,10 +141,15 @@ impl Process {
     /// Waits for its own end and returns its exit code.
     pub async fn wait(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(crate::PATIENCE, self.child.wait()).await;
-        ended
+        let code = ended
             .expect("it ends by itself")
             .expect("a child can be waited for")
-            .code()
+            .code();
+        for reader in &mut self.readers {
+            // Its last words; a child of its own may keep the pipe open.
+            let _ = tokio::time::timeout(Duration::from_secs(2), reader).await;
+        }
+        code
     }
 
     /// Sends a signal to it.
@@ -159,7 +170,10 @@ impl Process {
     }
 }
 
-fn collect(stream: impl AsyncRead + Unpin + Send + 'static, into: Arc<Mutex<String>>) {
+fn collect(
+    stream: impl AsyncRead + Unpin + Send + 'static,
+    into: Arc<Mutex<String>>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
@@ -167,7 +181,7 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, into: Arc<Mutex<Stri
             text.push_str(&line);
             text.push('\n');
         }
-    });
+    })
 }
 
 /// A port that is free now.

@@ -287,3 +287,45 @@ async fn an_address_is_judged_without_a_call() {
         assert!(!said.output.contains("hidden77"), "{address}: {said:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_may_begin_like_a_flag() {
+    for (expression, rows, output) in [
+        ("-1", false, "-1\n"),
+        ("-items[0].id", false, "-1\n"),
+        ("--items[0].id", false, "1\n"),
+    ] {
+        let said = evaluate(expression, rows).await;
+        assert_eq!(
+            (said.code, said.output.as_str()),
+            (Some(0), output),
+            "{said:?}"
+        );
+    }
+    let said = evaluate("-items[0].id", true).await;
+    assert!(
+        said.code == Some(0) && said.output.contains("rows"),
+        "{said:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_expression_is_told_before_a_page_is_typed() {
+    let mut child = tokio::process::Command::new(house_tests::binary())
+        .args(["eval", "a."])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary starts");
+    let typing = child.stdin.take();
+    let ended = tokio::time::timeout(SOON, child.wait_with_output()).await;
+    let ended = ended
+        .expect("it does not wait for a page")
+        .expect("it ends");
+    drop(typing);
+    assert_eq!(ended.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("[expression.syntax]"), "{said}");
+}

@@ -224,7 +224,12 @@ async fn a_renamed_field_of_a_filter_or_key_leaves_what_was_there() {
     let renamed = json!({"at": "2026-05-01", "v": 5, "status": "paid", "number": 1});
     shelf.put("/sales", &json!({"items": [renamed, renamed]}));
     let ended = house.cli.sync("once").await;
-    assert_eq!(ended["error"]["code"], "field.missing", "{ended}");
+    assert_eq!(ended["error"]["code"], "rows.rejected", "{ended}");
+    let said = ended["error"]["message"].as_str().unwrap_or_default();
+    assert!(
+        said.contains("no key: `nr` gives none") && said.contains("`number`"),
+        "{said}"
+    );
     assert_eq!(points(&house, "once").await, ["2026-05-01=10"]);
     // An answer without records says nothing about their fields.
     shelf.put("/sales", &json!({"items": []}));

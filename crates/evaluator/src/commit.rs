@@ -1,8 +1,8 @@
 //! A run's rows into the store, in one transaction: restated cells, coverage, versions, news.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use definition::Interval;
+use definition::{Granularity, Interval};
 use expression::FieldsSeen;
 use jiff::Timestamp;
 use rollup::{
@@ -18,6 +18,7 @@ use crate::extract::Extracted;
 use crate::judge::{Refused, judge};
 use crate::kept;
 use crate::renamed;
+use crate::samples::{self, gone, previous_samples, says_nothing_is_there};
 use crate::subjects::Subject;
 use crate::upsert;
 
@@ -59,7 +60,7 @@ pub(crate) async fn apply(
     subject: &Subject,
     extracted: Extracted,
 ) -> Result<Applied, Error> {
-    let samples = samples(&extracted);
+    let samples = rejected_samples(&extracted);
     let counts_twice = run.overlap > 0 && extracted.rows.iter().any(|row| row.key.is_none());
     let doubtful = RunOfMetrics {
         ended: Ended::Doubtful,
@@ -67,6 +68,7 @@ pub(crate) async fn apply(
     };
     let run = if counts_twice { &doubtful } else { run };
     let rejected_count = extracted.rejected_count;
+    let says_nothing = says_nothing_is_there(run, subject, &extracted);
     let mut details = Details {
         rejected_by: extracted.rejected_by.clone(),
         ..Details::default()
@@ -103,12 +105,13 @@ pub(crate) async fn apply(
             }
             let (mut rows, _) = deduplicate(extracted.rows);
             let before = rows.len();
-            if let Some(from) = kept_from(&subject.metric, run.fetched_at) {
+            let from = kept_from(&subject.metric, run.fetched_at);
+            if let Some(from) = from.filter(|_| !subject.rules.accumulates()) {
                 rows.retain(|row| row.at.is_none_or(|at| at >= from));
             }
             let too_old = (before - rows.len()) as u64;
             let folded = fold(rows, &subject.rules, run.slot);
-            let restated = restate_metric(commit, run, subject, &folded).await?;
+            let restated = restate_metric(commit, run, subject, folded, says_nothing).await?;
             Restated {
                 left_out: restated.left_out + too_old,
                 ..restated
@@ -225,7 +228,7 @@ fn known_fields(details: &str) -> Vec<String> {
         .collect()
 }
 
-fn samples(extracted: &Extracted) -> Vec<RejectedSample> {
+fn rejected_samples(extracted: &Extracted) -> Vec<RejectedSample> {
     let rejected = extracted.rejected.iter();
     rejected
         .map(|row| RejectedSample {
@@ -265,7 +268,8 @@ async fn restate_metric(
     commit: &mut Commit,
     run: &RunOfMetrics,
     subject: &Subject,
-    folded: &Folded,
+    mut folded: Folded,
+    says_nothing: bool,
 ) -> Result<Restated, Error> {
     let facts = RunFacts {
         run: run.run.clone(),
@@ -280,6 +284,11 @@ async fn restate_metric(
     };
     let stored = commit.coverage(&subject.name).await?;
     let existing: Vec<Coverage> = stored.iter().map(coverage_of).collect();
+    let before = previous_samples(commit, subject, &existing, run).await?;
+    if says_nothing {
+        folded.nothing_there(&subject.rules, run.slot, samples::units(&before));
+    }
+    let folded = &folded;
     let counted = count_earliest(commit, subject, folded, run).await?;
     let restatement = restate(&facts, &existing, folded, &|_| counted);
     let told = Restated {
@@ -297,7 +306,6 @@ async fn restate_metric(
         let refused = Some(kept::all_outside(folded.rows, window));
         return Ok(Restated { refused, ..told });
     }
-    let before = previous_samples(commit, subject, &existing, run).await?;
     let mut replaced = write(commit, subject, run, folded, &restatement).await?;
     replaced
         .changes
@@ -421,43 +429,6 @@ async fn count_earliest(
     Ok(count)
 }
 
-/// For levels, what each series was at the sync before: the old value of its announcement.
-async fn previous_samples(
-    commit: &mut Commit,
-    subject: &Subject,
-    existing: &[Coverage],
-    run: &RunOfMetrics,
-) -> Result<Vec<Cell>, Error> {
-    let last = existing
-        .iter()
-        .filter(|old| old.as_of < run.slot)
-        .map(|old| old.as_of)
-        .max();
-    match last {
-        Some(last) if subject.rules.accumulates() => {
-            let at = last.as_millisecond();
-            Ok(commit.cells(&subject.name, at, at + 1).await?)
-        }
-        _ => Ok(Vec::new()),
-    }
-}
-
-/// Members of a level that were there at the sync before and are not at this one: their value is nothing now.
-fn gone(before: &[Cell], folded: &Folded, at: i64) -> Vec<CellChange> {
-    if before.is_empty() {
-        return Vec::new();
-    }
-    let here: HashSet<String> = folded.cells.keys().map(SeriesKey::canonical).collect();
-    let gone = before.iter().filter(|cell| !here.contains(&cell.series));
-    gone.map(|cell| CellChange {
-        series: cell.series.clone(),
-        start: at,
-        old: Some(cell.state.clone()),
-        new: None,
-    })
-    .collect()
-}
-
 fn announcement(
     run: &RunOfMetrics,
     subject: &Subject,
@@ -469,9 +440,11 @@ fn announcement(
     let aggregation = subject.rules.aggregation;
     let value = |state: Option<&[u8]>| -> Result<Option<f64>, Error> {
         let Some(state) = state else { return Ok(None) };
-        Ok(decode(subject, state)?
-            .finish(aggregation)
-            .map(rollup::Decimal::to_f64))
+        let state = decode(subject, state)?;
+        if state.count() == 0 && subject.rules.nothing_there_is_zero() {
+            return Ok(Some(0.0));
+        }
+        Ok(state.finish(aggregation).map(rollup::Decimal::to_f64))
     };
     let mut listed = Vec::with_capacity(changes.len().min(run.changes_listed));
     let mut truncated = false;
@@ -492,7 +465,7 @@ fn announcement(
             break;
         }
         listed.push(Change {
-            start: instant(change.start).to_string(),
+            start: bucket_start(subject, change.start).to_string(),
             granularity: subject.rules.resolution.as_str().to_owned(),
             dimensions: key
                 .dimensions
@@ -514,6 +487,15 @@ fn announcement(
         changes: listed,
         requires: Vec::new(),
     })
+}
+
+/// Where the change stands in a series of the metric's own resolution: samples are kept at their instants.
+fn bucket_start(subject: &Subject, at: i64) -> Timestamp {
+    let (rules, at) = (&subject.rules, instant(at));
+    if !rules.samples() || rules.resolution == Granularity::All {
+        return at;
+    }
+    rules.resolution.start_of(at, &rules.zone, rules.week_start)
 }
 
 pub(crate) fn decode(subject: &Subject, state: &[u8]) -> Result<State, Error> {

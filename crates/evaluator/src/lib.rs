@@ -17,6 +17,7 @@ mod recompute;
 mod relay;
 mod renamed;
 mod run_handler;
+mod samples;
 mod subjects;
 mod upsert;
 mod workers;

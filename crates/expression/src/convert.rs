@@ -150,6 +150,9 @@ impl RowReader {
             }
         }
         let key = key_text(tree, key)?;
+        if let (None, Some(label)) = (&key, &self.labels.key) {
+            return Err(("key.missing", self.absent("key", Some(label))));
+        }
         if self.keyed {
             let Some(key) = &key else {
                 let text = "the record has no key, by which `mode: upsert` follows it".to_owned();
@@ -349,6 +352,10 @@ fn key_text(tree: &Tree, value: Option<Value>) -> Result<Option<Box<str>>, Refus
         None | Some(Value::Null) => Ok(None),
         Some(Value::Text(piece) | Value::Long(piece)) => {
             let text = tree.text(piece);
+            if text.is_empty() {
+                let text = "the key is empty: records that have none would count as one";
+                return Err(("key.missing", text.to_owned()));
+            }
             if text.len() > KEY_CHARACTERS && text.chars().nth(KEY_CHARACTERS).is_some() {
                 let text = format!("the key is longer than {KEY_CHARACTERS} characters");
                 return Err(("key.too_long", text));

@@ -60,6 +60,7 @@ struct Sought {
 pub(crate) struct Labels {
     pub(crate) value: Option<String>,
     pub(crate) date: Option<String>,
+    pub(crate) key: Option<String>,
 }
 
 impl Fields {
@@ -212,6 +213,7 @@ impl Labels {
         Self {
             value: written("value"),
             date: written("date"),
+            key: written("key"),
         }
     }
 }

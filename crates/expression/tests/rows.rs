@@ -494,9 +494,33 @@ fn keys_are_texts_of_one_value() {
     };
     assert_eq!(keyed(r#"{"k":12}"#), "- 1 #12");
     assert_eq!(keyed(r#"{"k":"a b"}"#), "- 1 #a b");
-    assert_eq!(keyed(r#"{"k":null}"#), "- 1");
+    assert_eq!(keyed(r#"{"k":null}"#), "key.missing");
     assert_eq!(keyed(r#"{"k":[1]}"#), "key.not_text");
+    assert_eq!(keyed(r#"{"k":""}"#), "key.missing");
     assert_eq!(fetched_at().to_string(), "2026-11-23T12:00:00Z");
+}
+
+#[test]
+fn a_row_without_its_declared_key_is_rejected_with_its_reason() {
+    let source = "items.{ \"value\": 1, \"key\": id }[]";
+    let body = r#"{"items":[{"id":7},{"id":null},{"id":""},{"nr":4},{"id":0},{"id":false}]}"#;
+    let result = read(source, Reading::default(), body);
+    let keys: Vec<_> = result.rows.iter().map(|row| row.key.as_deref()).collect();
+    assert_eq!(keys, [Some("7"), Some("0"), Some("false")]);
+    let reasons: Vec<_> = result
+        .rejected
+        .iter()
+        .map(|row| (row.index, row.code.as_str()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [(1, "key.missing"), (2, "key.missing"), (3, "key.missing")]
+    );
+    assert!(
+        result.rejected[0].reason.contains("`id` gives none"),
+        "{:?}",
+        result.rejected[0]
+    );
 }
 
 #[test]

@@ -152,11 +152,10 @@ fn a_worker_answers_page_after_page() {
         panic!()
     };
     assert_eq!(problems.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2]);
-    let first =
-        r#"{"items":[{"n":1,"d":"x","id":9007199254740993},{"n":2.5,"d":"y"},{"n":"?","d":"y"}]}"#;
+    let first = r#"{"items":[{"n":1,"d":"x","id":9007199254740993},{"n":2.5,"d":"y","id":2},{"n":"?","d":"y","id":3}]}"#;
     let pages = [
         page(first, 0),
-        page(r#"{"items":[{"n":4,"d":"x"}]}"#, 1),
+        page(r#"{"items":[{"n":4,"d":"x","id":4}]}"#, 1),
         page("{", 2),
     ];
     let Reply::Pages(results) = worker.ask(&frame::pages(&pages).unwrap()).unwrap() else {

@@ -18,8 +18,9 @@ const PAGE: u32 = 500;
 
 /// The latest value of every series of every metric, as OpenMetrics.
 ///
-/// Each is the newest bucket with data in the last 30 days, a day long or as long as the metric's
-/// resolution; metrics without any are left out. Names are `tidemark_metric_<name>`.
+/// Each is the newest bucket with data, a day long or as long as the metric's resolution. A series that has none in
+/// the 30 days up to the metric's newest bucket is left out, and so is a member of levels that the last sync did not
+/// have. Names are `tidemark_metric_<name>`.
 #[utoipa::path(get, path = "/api/v1/export/openmetrics", tag = "series",
     responses((status = 200, body = String, content_type = "application/openmetrics-text"), (status = "4XX", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn openmetrics(

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use definition::{Goal, Granularity, Interval, Weekday};
+use definition::{Goal, Granularity, Interval, MetricType, Weekday};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use jiff::tz::TimeZone;
 use rollup::coverage::hull;
 use rollup::{
-    Answer, AnswerSeries, Decimal, Progress, Query, QueryError, Rules, SeriesKey, Watched,
+    Answer, AnswerPoint, AnswerSeries, Decimal, Progress, Query, QueryError, Rules, SeriesKey,
+    Watched,
 };
 use serde::Serialize;
 
@@ -244,7 +245,8 @@ impl Series {
         computing.await.map_err(|_| Problem::internal())?
     }
 
-    /// Returns a metric's title and the newest value of each of its series, within 30 days.
+    /// Returns a metric's title and the newest value of each of its series, within the 30 days up to its newest bucket
+    /// that is not in the future. Members of levels that the last sync did not have are gone.
     pub(crate) async fn latest(
         &self,
         gateway: &Gateway,
@@ -262,10 +264,22 @@ impl Series {
             None => &described.rules,
         };
         let standing = slot.standing(gateway, workspace, name).await?;
+        let fed_by: Vec<&str> = match &whole {
+            Some(whole) => whole.fed_by().collect(),
+            None => vec![name],
+        };
         let now = gateway.context().clock.now();
+        let newest = gateway
+            .store()
+            .newest_start(workspace, &fed_by, now.as_millisecond())
+            .await?;
+        let title = described.metric.title.clone();
+        let Some(newest) = newest else {
+            return Ok((title, Vec::new()));
+        };
         let range = rollup::range::resolve(
             question::DEFAULT_RANGE,
-            now,
+            store::instant(newest),
             &rules.zone,
             rules.week_start,
             None,
@@ -277,6 +291,7 @@ impl Series {
             rules.resolution.max(Granularity::Day)
         };
         let mut query = Query::over(range, step);
+        let mut last_sync = None;
         let points = if let Some(whole) = &whole {
             Points::Calculated(whole.read(gateway, workspace, &query).await?)
         } else {
@@ -289,15 +304,27 @@ impl Series {
                 dimensions.extend(key.dimensions.iter().map(|(name, _)| name.to_owned()));
             }
             query.group_by = dimensions.into_iter().collect();
+            if rules.metric_type == MetricType::Levels {
+                let cells = decoded.input.series.iter().flat_map(|(_, cells)| cells);
+                let at = cells
+                    .map(|cell| cell.0)
+                    .chain(decoded.input.syncs.iter().copied());
+                let start_of = |at| step.start_of(at, &rules.zone, rules.week_start);
+                last_sync = at.max().map(|at| start_of(store::instant(at)));
+            }
             Points::Stored(decoded, found)
         };
-        let title = described.metric.title.clone();
         let computing = tokio::task::spawn_blocking(move || {
             let answer = points
                 .answer(&described, &query)
                 .map_err(|error| refusal(&error))?;
             let newest = |series: AnswerSeries| {
-                let value = series.points.iter().rev().find_map(|point| point.value)?;
+                let mut points = series.points.iter().rev();
+                let is_there = |point: &&AnswerPoint| last_sync.is_none_or(|at| point.start >= at);
+                let value = points
+                    .find(|point| point.value.is_some())
+                    .filter(is_there)?
+                    .value?;
                 Some((
                     SeriesKey {
                         dimensions: series.dimensions,

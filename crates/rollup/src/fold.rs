@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::accumulator::State;
 use crate::bucket::{Finder, millis};
-use crate::row::{Row, RowValue};
+use crate::row::{Dimensions, Row, RowValue};
 use crate::series::{Rules, SeriesKey};
 
 /// Series a metric may have, unless a setting says otherwise.
@@ -43,6 +43,28 @@ impl Folded {
             *counts.entry(*start).or_default() += state.count();
         }
         counts
+    }
+
+    /// Says of a sync of levels without rows that nothing was there: a sample of no rows and no dimensions, worth 0,
+    /// in each of `units`. Does nothing where there are rows, or where nothing is not 0.
+    pub fn nothing_there(
+        &mut self,
+        rules: &Rules,
+        sync_at: Timestamp,
+        units: impl IntoIterator<Item = Option<Box<str>>>,
+    ) {
+        let read = self.rows + self.overflow_rows + self.text_rows + self.undated_rows;
+        if read > 0 || !rules.nothing_there_is_zero() {
+            return;
+        }
+        for unit in units {
+            let key = SeriesKey {
+                dimensions: Dimensions::NONE,
+                unit,
+            };
+            let sample = (millis(sync_at), State::new(rules.aggregation));
+            self.cells.insert(key, BTreeMap::from([sample]));
+        }
     }
 }
 

@@ -108,9 +108,15 @@ fn samples(cells: &[Cell<'_>], rules: &Rules) -> Vec<Sample> {
             for (_, state, _) in members {
                 tally.add(state);
             }
+            // A sample of no rows says that there was nothing.
+            let is_nothing = tally.count() == 0 && rules.nothing_there_is_zero();
             Sample {
                 at: members.first().map_or(0, |member| member.0),
-                value: tally.finish(),
+                value: if is_nothing {
+                    Some(Decimal::ZERO)
+                } else {
+                    tally.finish()
+                },
                 count: tally.count(),
                 partial: members.iter().any(|member| member.2),
             }

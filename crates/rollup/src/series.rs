@@ -88,6 +88,15 @@ impl Rules {
             )
     }
 
+    /// Whether a complete sync that found nothing is worth 0: sums and counts of levels.
+    pub const fn nothing_there_is_zero(&self) -> bool {
+        matches!(self.metric_type, MetricType::Levels)
+            && matches!(
+                self.aggregation,
+                Aggregation::Sum | Aggregation::Count | Aggregation::CountDistinct
+            )
+    }
+
     /// Whether a value over a range grows from nothing with the range, such as a sum of events; others have a value
     /// at any time.
     pub const fn grows_from_nothing(&self) -> bool {

@@ -177,7 +177,9 @@ fn stored(case: &Case) -> SeriesInput {
             page: *page,
             index: *index,
         });
-        for (key, cells) in fold(rows, &case.rules, *slot).cells {
+        let mut folded = fold(rows, &case.rules, *slot);
+        folded.nothing_there(&case.rules, *slot, [None]);
+        for (key, cells) in folded.cells {
             for (start, state) in cells {
                 let own = series.entry(key.clone()).or_default();
                 own.entry(start)
@@ -261,7 +263,13 @@ fn over_time(
 ) -> Option<Decimal> {
     let values: Vec<Decimal> = samples
         .iter()
-        .filter_map(|(_, rows)| aggregate(aggregation, rows))
+        .filter_map(|(_, rows)| {
+            if rows.is_empty() {
+                // A sync that found nothing.
+                return Some(Decimal::ZERO);
+            }
+            aggregate(aggregation, rows)
+        })
         .collect();
     let sum = values
         .iter()
@@ -327,6 +335,18 @@ fn brute(
             let mut samples: BTreeMap<Timestamp, Vec<Raw>> = BTreeMap::new();
             for row in rows.iter().filter(|row| inside(row.0)) {
                 samples.entry(place(row.0)).or_default().push(*row);
+            }
+            let is_zero = rules.metric_type == MetricType::Levels
+                && matches!(
+                    rules.aggregation,
+                    Aggregation::Sum | Aggregation::Count | Aggregation::CountDistinct
+                );
+            let is_whole = query.group_by.is_empty() && query.filters.is_empty();
+            if is_zero && is_whole {
+                let empty = syncs
+                    .iter()
+                    .filter(|(slot, rows)| rows.is_empty() && inside(*slot));
+                samples.extend(empty.map(|(slot, _)| (*slot, Vec::new())));
             }
             let samples: Vec<(Timestamp, Vec<Raw>)> = samples.into_iter().collect();
             let rule = rules.over_time.unwrap_or(OverTime::Last);
@@ -435,7 +455,8 @@ proptest! {
         let unstated = case.rules.metric_type == MetricType::Periods && case.rules.over_time.is_none();
         let known = ["team", "plan"].iter().all(|name| {
             let asked = case.query.group_by.iter().any(|asked| asked == name) || case.query.filters.iter().any(|(asked, _)| asked == name);
-            !asked || input.series.is_empty() || input.series.iter().any(|(key, _)| key.dimensions.get(name).is_some())
+            let has_rows = case.syncs.iter().any(|(_, rows)| !rows.is_empty());
+            !asked || !has_rows || input.series.iter().any(|(key, _)| key.dimensions.get(name).is_some())
         });
         prop_assert!(known);
         let found = match found {
@@ -458,6 +479,7 @@ proptest! {
             let both = dimensions(member);
             groups.entry(Dimensions::of(both.iter().filter(|(name, _)| split(name)))).or_default().push(member);
         }
+        prop_assert!(found.series.iter().all(|series| groups.contains_key(&series.dimensions)));
         for (dimensions, members) in groups {
             let (points, total) = brute(&case, &|member| members.contains(&member), range);
             let series = found.series.iter().find(|series| series.dimensions == dimensions);

@@ -177,6 +177,23 @@ impl Store {
         }))
     }
 
+    /// The start of the newest cell of any of these metrics that does not start after `upto`; `None` when there is none.
+    pub async fn newest_start(&self, ws: &str, metrics: &[&str], upto: i64) -> Result<Option<i64>> {
+        let step = "find the newest cell";
+        let sql = "SELECT max(c.start_at) FROM metrics m JOIN cells c ON c.metric_id = m.id \
+                   WHERE m.workspace = $1 AND m.name = $2 AND c.start_at <= $3";
+        let mut newest = None;
+        for metric in metrics {
+            let row = self
+                .database
+                .row(step, sql, values![ws, *metric, upto])
+                .await?;
+            let start = row.map(|row| row.int_or_null(0)).transpose()?.flatten();
+            newest = newest.max(start);
+        }
+        Ok(newest)
+    }
+
     /// The version of a metric's data alone: the key of a cache.
     pub async fn metric_version(&self, ws: &str, metric: &str) -> Result<Option<i64>> {
         let sql = "SELECT version FROM metrics WHERE workspace = $1 AND name = $2";

@@ -557,6 +557,7 @@ pub(crate) enum TokenAction {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Eval {
     /// The JSONata expression
+    #[arg(allow_hyphen_values = true)]
     pub(crate) expression: String,
     /// Show rows and rejected rows instead of what the engine returns
     #[arg(long)]

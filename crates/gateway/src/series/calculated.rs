@@ -98,6 +98,11 @@ impl Whole {
             .filter(|(_, part)| part.described.metric.formula.is_none())
     }
 
+    /// The names of the metrics that it reads, directly or not.
+    pub(super) fn fed_by(&self) -> impl Iterator<Item = &str> {
+        self.stored().map(|(name, _)| name.as_str())
+    }
+
     /// Returns the range that anything is known of.
     pub(super) async fn known(
         &self,

@@ -284,6 +284,34 @@ async fn prometheus_gets_the_newest_values() {
 }
 
 #[tokio::test]
+async fn latest_values_are_given_however_old_they_are() {
+    let house = House::open().await;
+    house.furnish().await;
+    house
+        .commit(
+            "new_subscribers",
+            &[
+                ("2012-01-03", "bounced", 9),
+                ("2015-12-30", "active", 4),
+                ("2015-12-31", "cancelled", 7),
+            ],
+        )
+        .await;
+    let answer = house.request(Method::GET, "/api/v1/export/openmetrics");
+    let text = answer.send().await.unwrap().text().await.unwrap();
+    let values: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(
+        values,
+        [
+            "tidemark_metric_new_subscribers{state=\"active\"} 4",
+            "tidemark_metric_new_subscribers{state=\"cancelled\"} 7",
+        ],
+        "{text}"
+    );
+    house.close().await;
+}
+
+#[tokio::test]
 async fn another_workspace_sees_nothing_of_this_one() {
     let house = House::open().await;
     house.furnish().await;

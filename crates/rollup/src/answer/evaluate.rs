@@ -92,17 +92,23 @@ fn group<'a>(
     let filters = query.filters.iter().chain(&query.without);
     let asked = query.group_by.iter().chain(filters.map(|(name, _)| name));
     for name in asked {
-        if !input.series.is_empty()
-            && input
-                .series
-                .iter()
-                .all(|(key, _)| key.dimensions.get(name).is_none())
-        {
+        let mut of_rows = input
+            .series
+            .iter()
+            .filter(|(key, cells)| !says_nothing_was_there(key, cells))
+            .peekable();
+        if of_rows.peek().is_some() && of_rows.all(|(key, _)| key.dimensions.get(name).is_none()) {
             return Err(QueryError::UnknownDimension { name: name.clone() });
         }
     }
+    let is_split =
+        !query.group_by.is_empty() || !query.filters.is_empty() || !query.without.is_empty();
     let mut groups: BTreeMap<(bool, SeriesKey), Vec<&'a [StoredCell]>> = BTreeMap::new();
     for (key, cells) in &input.series {
+        // Where nothing was there, no member was.
+        if is_split && says_nothing_was_there(key, cells) {
+            continue;
+        }
         let has = |(name, texts): &(String, Vec<String>)| {
             key.dimensions
                 .get(name)
@@ -130,6 +136,11 @@ fn group<'a>(
         is_rest,
     });
     Ok(groups.collect())
+}
+
+/// Whether a series only says of some syncs that they found nothing.
+fn says_nothing_was_there(key: &SeriesKey, cells: &[StoredCell]) -> bool {
+    key.dimensions == Dimensions::NONE && cells.iter().all(|(_, state, _)| state.count() == 0)
 }
 
 /// What all groups of one range share.

@@ -53,7 +53,9 @@ fn row(value: &str, date: Option<&str>, team: &str) -> Row {
 fn stored(rules: &Rules, syncs: &[(&str, Vec<Row>)]) -> SeriesInput {
     let mut series: BTreeMap<SeriesKey, BTreeMap<i64, State>> = BTreeMap::new();
     for (sync, rows) in syncs {
-        for (key, cells) in fold(rows.clone(), rules, at(sync)).cells {
+        let mut folded = fold(rows.clone(), rules, at(sync));
+        folded.nothing_there(rules, at(sync), [None]);
+        for (key, cells) in folded.cells {
             series.entry(key).or_default().extend(cells);
         }
     }
@@ -580,6 +582,42 @@ fn members_absent_from_the_last_sync_are_gone() {
     // And after a sync without rows all are.
     query.to = at("2024-03-04T00:00:00Z");
     assert_eq!(answer(&input, &rules, &query).unwrap().series, []);
+}
+
+#[test]
+fn a_sync_that_found_nothing_is_worth_zero_and_counts_over_time() {
+    let whole = query(
+        "2024-03-01T00:00:00Z",
+        "2024-03-04T00:00:00Z",
+        Granularity::All,
+    );
+    for (over_time, expected) in [
+        (None, "0"),
+        (Some(OverTime::Min), "0"),
+        (Some(OverTime::Max), "9"),
+        (Some(OverTime::Average), "5.25"),
+        (Some(OverTime::Sum), "21"),
+    ] {
+        let (rules, input) = tickets(over_time);
+        let found = answer(&input, &rules, &whole).unwrap();
+        assert_eq!(
+            only(&found),
+            format!("2024-03-01={expected} total {expected}"),
+            "{over_time:?}"
+        );
+    }
+    // Nothing was of any team, so none of them has a value.
+    let (rules, input) = tickets(None);
+    let mut of_a = whole.clone();
+    of_a.filters = vec![("team".to_owned(), vec!["a".to_owned()])];
+    assert_eq!(answer(&input, &rules, &of_a).unwrap().series, []);
+    of_a.from = at("2024-03-03T00:00:00Z");
+    assert_eq!(answer(&input, &rules, &of_a).unwrap().series, []);
+    // Of an average nothing can be said.
+    let mut average = rules;
+    average.aggregation = Aggregation::Average;
+    let input = stored(&average, &[("2024-03-01T08:00:00Z", Vec::new())]);
+    assert_eq!(answer(&input, &average, &whole).unwrap().series, []);
 }
 
 #[test]

@@ -419,6 +419,11 @@ async fn a_sync_of_a_level_is_added_once(store: &Store) {
         [100, 150, 200],
         "a sync without members is a sync"
     );
+    let newest = async |names: &[&str], upto| store.newest_start(WS, names, upto).await.unwrap();
+    assert_eq!(newest(&["one"], 1_000).await, Some(200));
+    assert_eq!(newest(&["one", "none"], 199).await, Some(100));
+    assert_eq!(newest(&["one"], 99).await, None);
+    assert_eq!(newest(&[], 1_000).await, None);
     assert_eq!(rows.series[0].points.len(), 2);
 }
 

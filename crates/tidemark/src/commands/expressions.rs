@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use expression::budget::MEMORY_BYTES;
-use expression::{Evaluator, Page, Reading, RunContext, Task};
+use expression::{Checked, Evaluator, Page, Reading, RunContext, Task};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
@@ -23,6 +23,7 @@ const WALL: Duration = Duration::from_secs(8);
 
 /// Evaluates an expression in a process of its own that has a memory limit and is killed when it takes too long.
 pub(crate) async fn eval(arguments: &Eval) -> Done {
+    checked(&arguments.expression)?;
     let bytes = read_stdin()?;
     let program = std::env::current_exe().context("this program does not know where it is")?;
     let mut child = Command::new(program)
@@ -66,11 +67,16 @@ pub(crate) async fn eval(arguments: &Eval) -> Done {
     }
 }
 
+/// Says what is wrong with the text of an expression, before anybody types a page for it.
+fn checked(expression: &str) -> Result<Checked, Failure> {
+    expression::check(expression)
+        .map_err(|problem| Failure::invalid(format!("{} [{}]", problem.message, problem.code)))
+}
+
 /// Evaluates an expression and prints what the engine returns, or the rows.
 pub(crate) fn eval_here(arguments: &Eval) -> Done {
     worker::bound().context("the memory of this process cannot be bounded")?;
-    let checked = expression::check(&arguments.expression)
-        .map_err(|problem| Failure::invalid(format!("{} [{}]", problem.message, problem.code)))?;
+    let checked = checked(&arguments.expression)?;
     let bytes = read_stdin()?;
     let now = Timestamp::now();
     if arguments.rows {
