@@ -9,7 +9,7 @@
 //! | `ear` | a plain NATS client that notes when it heard what |
 //! | `load` | a cheap HTTP load generator |
 //! | `floor` | pages and serde structs, nothing else |
-//! | `pipeline`, `evaluation`, `series`, `announce`, `memory`, `cold_start`, `schedule`, `long`, `budget` | the measurements |
+//! | `pipeline`, `evaluation`, `series`, `announce`, `memory`, `cold_start`, `schedule`, `long`, `parents`, `budget` | the measurements |
 
 mod announce;
 mod budget;
@@ -22,6 +22,7 @@ mod load;
 mod long;
 mod memory;
 mod own;
+mod parents;
 mod pipeline;
 mod report;
 mod schedule;
@@ -40,7 +41,7 @@ pub(crate) use report::{Row, table};
 const LONGEST: Duration = Duration::from_mins(6);
 
 /// The measurements by name, in their order.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "pipeline",
     "evaluation",
     "series",
@@ -50,6 +51,7 @@ const NAMES: [&str; 10] = [
     "cold_start",
     "schedule",
     "long",
+    "parents",
     "budget",
 ];
 
@@ -130,6 +132,7 @@ async fn one(name: &str, rounds: usize) -> anyhow::Result<Vec<Row>> {
         "cold_start" => cold_start::measure(rounds).await,
         "schedule" => schedule::measure().await,
         "long" => long::measure().await,
+        "parents" => parents::measure().await,
         "budget" => budget::measure().await,
         _ => bail!("nothing measures `{name}`"),
     }
