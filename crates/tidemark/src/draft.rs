@@ -212,6 +212,36 @@ mod tests {
     }
 
     #[test]
+    fn a_name_and_a_password_are_told_apart() {
+        let body = serde_json::json!({ "sent": 6 });
+        let drafted = |encoded: &str| {
+            let headers = vec![("Authorization".to_owned(), format!("Basic {encoded}"))];
+            let text = drafted("http://127.0.0.1:3000/stats", &headers, &body, None);
+            check(&text);
+            assert!(!text.contains(encoded), "{text}");
+            text
+        };
+        // reader:hush
+        let text = drafted("cmVhZGVyOmh1c2g=");
+        assert!(
+            text.contains(
+                "auth: { basic: { username: \"reader\", password: { secret: local_3000_password } } }  # give it its value: \
+                 tidemark secret set local_3000_password"
+            ) && !text.contains("hush"),
+            "{text}"
+        );
+        // sk_hush: and no password: the name is the key.
+        let text = drafted("c2tfaHVzaDo=");
+        assert!(
+            text.contains("username: { secret: local_3000_key }, password: \"\"")
+                && !text.contains("hush"),
+            "{text}"
+        );
+        // What cannot be decoded stays whole.
+        assert!(drafted("not-base64!").contains("prefix: \"Basic \""));
+    }
+
+    #[test]
     fn a_table_is_drafted_with_its_format_and_its_numbers_as_written() {
         let body = serde_json::json!([
             { "id": "1", "day": "2026-01-05", "amount": "1.234,50" },

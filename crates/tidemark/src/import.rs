@@ -3,7 +3,7 @@
 //! Nothing is sent. Credentials are recognised and named, never written. What is a guess is marked
 //! with `# unsure:`, so that a person looks there and nowhere else.
 
-mod auth;
+pub(crate) mod auth;
 mod curl;
 mod dates;
 mod openapi;

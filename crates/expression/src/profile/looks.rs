@@ -56,8 +56,8 @@ const DATES: &[&str] = &[
 
 /// Parts of names whose numbers may be instants.
 const TIMES: &[&str] = &[
-    "_at", "date", "time", "created", "updated", "stamp", "epoch", "_on", "start", "end", "since",
-    "until", "expires",
+    "_at", "date", "time", "created", "updated", "modified", "changed", "stamp", "epoch", "_on",
+    "start", "end", "since", "until", "expires",
 ];
 
 /// Codes that are currencies even where the field does not say so.
@@ -299,10 +299,24 @@ impl Evidence {
             || ["_id", "uuid", "guid", "-id"]
                 .iter()
                 .any(|end| name.ends_with(end))
-            || (name.ends_with("id") && all(self.uuids));
+            || (name.ends_with("id") && (all(self.uuids) || self.counts_up()));
         let long_digits =
             all(self.plain_digits) && self.different.keys().all(|text| text.len() > 15);
         (self.booleans == 0 && (is_named || all(self.uuids) || long_digits)).then_some(Meaning::Id)
+    }
+
+    /// Whether the values are whole numbers that follow each other, each once.
+    fn counts_up(&self) -> bool {
+        let once = self.different.len() as u64;
+        #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
+        let length = self.seen as f64;
+        let follow = |(least, most): (f64, f64)| {
+            least.fract() == 0.0 && (most - least + 1.0 - length).abs() < f64::EPSILON
+        };
+        self.seen > 2
+            && self.numbers == self.seen
+            && once == self.seen
+            && self.range.is_some_and(follow)
     }
 
     fn number(&self, name: &str) -> Option<NumberLook> {

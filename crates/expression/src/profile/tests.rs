@@ -116,6 +116,21 @@ fn a_tree_says_what_each_place_looks_like() {
 }
 
 #[test]
+fn numbers_of_rows_are_ids_and_changes_are_instants() {
+    let profile = profile(&[json!({ "items": [
+        { "rowid": 7, "paid": 10, "last_modified": 1_795_522_675_444_u64 },
+        { "rowid": 8, "paid": 20, "last_modified": 1_795_522_675_500_u64 },
+        { "rowid": 9, "paid": 40, "last_modified": 1_795_522_675_611_u64 },
+    ] })]);
+    let looks = |name: &str| &at(&profile, &["items", name]).looks;
+    assert_eq!(looks("rowid").meaning, Some(Meaning::Id));
+    assert_eq!(looks("paid").meaning, None);
+    assert!(looks("paid").number.is_some());
+    let changed = looks("last_modified").date.clone().unwrap();
+    assert_eq!(changed.format, "unix_ms");
+}
+
+#[test]
 fn formats_of_dates_are_recognised_and_doubts_are_told() {
     for (texts, format, or) in [
         (["31/01/2026", "05/02/2026"], "%d/%m/%Y", None),

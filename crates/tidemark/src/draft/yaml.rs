@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use super::{Answer, Findings, select};
+use crate::import::auth::{password_of, user_and_password, user_of};
 
 /// Query parameters whose names say that their value is a secret.
 const SECRET_PARAMETERS: [&str; 10] = [
@@ -100,6 +101,14 @@ fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::
             {
                 writeln!(text, "auth: {{ bearer: {{ secret: {own} }} }}{note}")?;
             }
+            Some((scheme, rest))
+                if scheme.eq_ignore_ascii_case("basic")
+                    && header.eq_ignore_ascii_case("authorization")
+                    && user_and_password(rest).is_some() =>
+            {
+                let both = user_and_password(rest).unwrap_or_default();
+                writeln!(text, "{}", basic(&both, name))?;
+            }
             Some((scheme, _)) => {
                 let prefix = quoted(&format!("{scheme} "));
                 writeln!(
@@ -126,6 +135,25 @@ fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::
         writeln!(text, "auth: none")?;
     }
     Ok(())
+}
+
+/// Returns the line for a name and a password: what is no secret stays, what is gets its name.
+fn basic(both: &str, connection: &str) -> String {
+    let (user, password) = both.split_once(':').unwrap_or((both, ""));
+    let own = |_: &str, what: &str| format!("{connection}_{what}");
+    let fields = [user_of(user, password, &own), password_of(password, &own)];
+    let mut notes = Vec::new();
+    let [user, password] = fields.map(|field| match field["secret"].as_str() {
+        Some(secret) => {
+            notes.push(format!("tidemark secret set {secret}"));
+            format!("{{ secret: {secret} }}")
+        }
+        None => quoted(field.as_str().unwrap_or_default()),
+    });
+    format!(
+        "auth: {{ basic: {{ username: {user}, password: {password} }} }}  # give it its value: {}",
+        notes.join("; ")
+    )
 }
 
 fn write_metric(

@@ -34,8 +34,7 @@ impl Credentials {
             match scheme.to_ascii_lowercase().as_str() {
                 "bearer" => self.bearer(rest.trim()),
                 "basic" => {
-                    let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim());
-                    let text = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                    let text = user_and_password(rest);
                     // What cannot be decoded is a placeholder such as BASE64.
                     self.user(&text.unwrap_or_else(|| "$USERNAME:$PASSWORD".to_owned()));
                 }
@@ -137,8 +136,14 @@ impl Credentials {
     }
 }
 
+/// What stands behind `Basic `: `USER:PASSWORD`, where it can be decoded.
+pub(crate) fn user_and_password(encoded: &str) -> Option<String> {
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim());
+    String::from_utf8(decoded.ok()?).ok()
+}
+
 /// A user name that is no secret stays; a key in its place becomes one.
-fn user_of(user: &str, password: &str, own: &impl Fn(&str, &str) -> String) -> Value {
+pub(crate) fn user_of(user: &str, password: &str, own: &impl Fn(&str, &str) -> String) -> Value {
     let is_key = password.is_empty()
         || matches!(
             password.to_ascii_lowercase().as_str(),
@@ -153,7 +158,7 @@ fn user_of(user: &str, password: &str, own: &impl Fn(&str, &str) -> String) -> V
     }
 }
 
-fn password_of(password: &str, own: &impl Fn(&str, &str) -> String) -> Value {
+pub(crate) fn password_of(password: &str, own: &impl Fn(&str, &str) -> String) -> Value {
     match password.to_ascii_lowercase().as_str() {
         "" | "x" | "api_token" => json!(password),
         _ => json!({ "secret": own(password, "password") }),
