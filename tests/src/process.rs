@@ -10,17 +10,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-/// Returns the built `tidemark`: `$TIDEMARK_BINARY`, else the one beside the tests.
+/// Returns the built `tidemark`: `$TIDEMARK_BINARY`, else the one of the same profile as this program.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("TIDEMARK_BINARY") {
         return path.into();
     }
     let own = std::env::current_exe().expect("a test knows where it is");
-    let built = own
+    // Tests lie in target/PROFILE/deps, programs beside the binary.
+    let folder = own
         .ancestors()
-        .nth(2)
-        .expect("tests lie in target/*/deps")
-        .join("tidemark");
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"));
+    let built = folder.expect("a program lies somewhere").join("tidemark");
     assert!(
         built.is_file(),
         "{} is not there: build the workspace's binaries first",

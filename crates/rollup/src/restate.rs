@@ -267,7 +267,15 @@ fn extent(run: &RunFacts, existing: &[Coverage], folded: &Folded) -> Option<(Int
     let mut end = folded
         .latest
         .map_or(run.now, |latest| run.now.max(after(latest)));
-    let start = match (run.covers, run.ended, folded.earliest) {
+    // What this very run covers so far is its own to say again, whether or not rows are left there.
+    let own = existing
+        .iter()
+        .filter(|old| run.recompute && old.run == run.run);
+    let own = coverage::hull(&own.cloned().collect::<Vec<_>>());
+    end = own.map_or(end, |own| end.max(own.end));
+    let earliest = [folded.earliest, own.map(|own| own.start)];
+    let earliest = earliest.into_iter().flatten().min();
+    let start = match (run.covers, run.ended, earliest) {
         (Covers::All, Ended::Complete, earliest) => {
             let starts = [known.map(|known| known.start), earliest, Some(run.now)];
             end = known.map_or(end, |known| end.max(known.end));

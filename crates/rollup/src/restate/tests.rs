@@ -186,6 +186,40 @@ fn the_earliest_bucket_is_replaced_only_by_at_least_as_many_records_of_the_same_
 }
 
 #[test]
+fn a_recompute_replaces_all_that_its_run_covers() {
+    let mut store = Store::default();
+    store.apply(&run(12), rows(&[3, 4, 6], 1));
+    let total = |store: &Store| {
+        store
+            .cells
+            .values()
+            .map(|(state, _)| state.count())
+            .sum::<u64>()
+    };
+    assert_eq!(total(&store), 3);
+    let edited = |revision: i64| RunFacts {
+        revision,
+        recompute: true,
+        ..run(12)
+    };
+    // Fewer rows meet the edited filter, then none.
+    store.apply(&edited(2), rows(&[6], 1));
+    assert_eq!(total(&store), 1, "{}", store.text());
+    store.apply(&edited(3), Vec::new());
+    assert_eq!(total(&store), 0, "{}", store.text());
+    // Another date: nobody counts twice, forth and back.
+    for (revision, at) in [(4, [3, 4, 6]), (5, [5, 6, 8]), (6, [3, 4, 6])] {
+        store.apply(&edited(revision), rows(&at, 1));
+        assert_eq!(total(&store), 3, "{}", store.text());
+    }
+    // Another zone.
+    let mut elsewhere = edited(7);
+    elsewhere.rules.zone = TimeZone::get("Asia/Tokyo").unwrap();
+    store.apply(&elsewhere, rows(&[3, 4, 6], 1));
+    assert_eq!(total(&store), 3, "{}", store.text());
+}
+
+#[test]
 fn a_recompute_does_not_cut_a_bucket_that_another_run_keeps() {
     let mut store = Store::default();
     store.apply(&run(10), rows(&[3, 3, 3, 5], 1));
