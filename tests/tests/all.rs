@@ -16,6 +16,7 @@ mod bad_input;
 mod bad_typing;
 mod calculated;
 mod care;
+mod conditions;
 mod dependency_rule;
 mod earlier_data_stays;
 mod egress_flags;

@@ -13,6 +13,7 @@ use store::{
 };
 use wire::{Change, MetricUpdate};
 
+use crate::earliest::{self, EarliestBucket};
 use crate::error::Error;
 use crate::extract::Extracted;
 use crate::judge::{Refused, judge};
@@ -110,7 +111,12 @@ pub(crate) async fn apply(
                 rows.retain(|row| row.at.is_none_or(|at| at >= from));
             }
             let too_old = (before - rows.len()) as u64;
-            let folded = fold(rows, &subject.rules, run.slot);
+            let mut folded = fold(rows, &subject.rules, run.slot);
+            if !subject.rules.accumulates() {
+                let mut seen = extracted.seen;
+                seen.retain(|at| from.is_none_or(|from| *at >= from));
+                folded.saw(&seen, &subject.rules);
+            }
             let restated = restate_metric(commit, run, subject, folded, says_nothing).await?;
             Restated {
                 left_out: restated.left_out + too_old,
@@ -138,6 +144,7 @@ pub(crate) async fn apply(
         details.outside = restated.outside;
         details.notes.extend(restated.notes);
         details.changes = restated.listed;
+        details.earliest = restated.earliest;
     }
     outcome.details = details.written()?;
     commit.metric_outcome(&outcome, &samples).await?;
@@ -157,6 +164,7 @@ struct Details {
     /// Fields that the expression names and that every record had: what a later run is held to.
     fields: Vec<String>,
     changes: Vec<Change>,
+    earliest: Option<EarliestBucket>,
 }
 
 impl Details {
@@ -166,10 +174,11 @@ impl Details {
             && self.left_out == 0
             && self.outside == 0
             && self.notes.is_empty();
-        if self.rejected_by.is_empty() && is_plain && self.changes.is_empty() {
+        let counts_plainly = self.rejected_by.is_empty() && self.earliest.is_none();
+        if counts_plainly && is_plain && self.changes.is_empty() {
             return Ok(None);
         }
-        let written = serde_json::json!({
+        let mut written = serde_json::json!({
             "rejected_by": self.rejected_by,
             "left_out": self.left_out,
             "outside": self.outside,
@@ -177,6 +186,9 @@ impl Details {
             "fields": self.fields,
             "changes": serde_json::to_value(&self.changes)?,
         });
+        if let Some(earliest) = &self.earliest {
+            written["earliest"] = serde_json::to_value(earliest)?;
+        }
         Ok(Some(written.to_string()))
     }
 }
@@ -262,6 +274,8 @@ pub(crate) struct Restated {
     pub(crate) refused: Option<Refused>,
     /// The newest of what changed, for the run log.
     pub(crate) listed: Vec<Change>,
+    /// What was seen in the earliest bucket, where it was written and a condition leaves records out.
+    pub(crate) earliest: Option<EarliestBucket>,
 }
 
 async fn restate_metric(
@@ -271,6 +285,8 @@ async fn restate_metric(
     mut folded: Folded,
     says_nothing: bool,
 ) -> Result<Restated, Error> {
+    let stored = commit.coverage(&subject.name).await?;
+    let existing: Vec<Coverage> = stored.iter().map(coverage_of).collect();
     let facts = RunFacts {
         run: run.run.clone(),
         revision: subject.revision,
@@ -281,21 +297,22 @@ async fn restate_metric(
         covers: subject.metric.covers,
         rules: subject.rules.clone(),
         recompute: run.recompute,
+        records_before: earliest::records_before(commit, subject, &folded, &existing).await?,
     };
-    let stored = commit.coverage(&subject.name).await?;
-    let existing: Vec<Coverage> = stored.iter().map(coverage_of).collect();
     let before = previous_samples(commit, subject, &existing, run).await?;
     if says_nothing {
         folded.nothing_there(&subject.rules, run.slot, samples::units(&before));
     }
     let folded = &folded;
-    let counted = count_earliest(commit, subject, folded, run).await?;
+    let counted = earliest::count(commit, subject, folded, run).await?;
     let restatement = restate(&facts, &existing, folded, &|_| counted);
     let told = Restated {
         rows: folded.rows.saturating_sub(restatement.outside_rows),
         left_out: restatement.left_out_rows,
         outside: restatement.outside_rows,
         notes: kept::notes(&restatement, run.window),
+        earliest: EarliestBucket::of(subject, folded)
+            .filter(|bucket| restatement.writes(bucket.start)),
         ..Restated::default()
     };
     if let Some(window) = run.window
@@ -399,34 +416,6 @@ async fn write(
         .map(store::Interval::from)
         .collect();
     Ok(commit.replace(&subject.name, &intervals, &cells).await?)
-}
-
-/// Counts the stored rows of the earliest bucket that a run without a window brings.
-async fn count_earliest(
-    commit: &mut Commit,
-    subject: &Subject,
-    folded: &Folded,
-    run: &RunOfMetrics,
-) -> Result<u64, Error> {
-    let Some(earliest) = folded.earliest else {
-        return Ok(0);
-    };
-    if run.window.is_some() || subject.rules.accumulates() {
-        return Ok(0);
-    }
-    let rules = &subject.rules;
-    let start = rules
-        .resolution
-        .start_of(earliest, &rules.zone, rules.week_start);
-    let end = rules.resolution.next(start, &rules.zone, rules.week_start);
-    let cells = commit
-        .cells(&subject.name, start.as_millisecond(), end.as_millisecond())
-        .await?;
-    let mut count = 0;
-    for cell in cells {
-        count += decode(subject, &cell.state)?.count();
-    }
-    Ok(count)
 }
 
 fn announcement(

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use bus::Bus;
+use expression::budget::TASKS;
 use expression::{
     DeletedRow, EvaluationError, FieldsSeen, Page, RejectedRow, RunContext, Task, TaskResult,
 };
+use jiff::Timestamp;
 use rollup::Row;
 use store::REJECTED_SAMPLES_KEPT;
 use wire::RunManifest;
@@ -45,6 +47,9 @@ pub(crate) struct Extracted {
     pub(crate) fields: FieldsSeen,
     /// Why there is nothing at all.
     pub(crate) error: Option<EvaluationError>,
+    /// The dates of all records in their order, also of those that a condition leaves out; empty where there is no
+    /// condition, or nobody asks.
+    pub(crate) seen: Vec<Timestamp>,
 }
 
 impl Extracted {
@@ -94,6 +99,34 @@ pub(crate) struct Extraction<'a> {
 }
 
 impl Extraction<'_> {
+    /// Evaluates like [`all`](Self::all), and finds the dates of all records where a condition leaves some out.
+    pub(crate) async fn with_all_records(
+        &self,
+        tasks: &[Task],
+        alone: bool,
+    ) -> Result<Vec<Extracted>, Error> {
+        let mut asked = tasks.to_vec();
+        let mut of = Vec::new();
+        for (place, task) in tasks.iter().enumerate() {
+            if asked.len() < TASKS
+                && let Some(task) = task.of_all_records()
+            {
+                let id = u32::try_from(asked.len()).unwrap_or(u32::MAX);
+                asked.push(Task { id, ..task });
+                of.push(place);
+            }
+        }
+        let mut extracted = self.all(&asked, alone).await?;
+        let seen = extracted.split_off(tasks.len().min(extracted.len()));
+        for (place, seen) in of.into_iter().zip(seen) {
+            // Where the dates cannot be had, the rows alone tell what was seen.
+            if let Some(one) = extracted.get_mut(place).filter(|_| seen.error.is_none()) {
+                one.seen = seen.rows.iter().filter_map(|row| row.at).collect();
+            }
+        }
+        Ok(extracted)
+    }
+
     /// Evaluates `tasks` (whose ids are their places) on every page; answers in their order.
     ///
     /// `alone` begins with one metric at a time: for a run that failed together before.

@@ -3,6 +3,7 @@
 mod alerts;
 mod commit;
 mod config;
+mod earliest;
 mod error;
 mod extract;
 mod instruments;

@@ -234,6 +234,10 @@ impl RunHandler {
             },
             manifest,
         };
+        // A window says itself what the run covers.
+        if run.window.is_none() {
+            return extraction.with_all_records(tasks, alone).await;
+        }
         extraction.all(tasks, alone).await
     }
 

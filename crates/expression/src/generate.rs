@@ -202,7 +202,7 @@ fn push_condition(text: &mut String, condition: &str) {
     }
 }
 
-fn is_truth_value(node: &Node) -> bool {
+pub(crate) fn is_truth_value(node: &Node) -> bool {
     const TRUTHS: [&str; 4] = ["not", "boolean", "exists", "contains"];
     match &node.kind {
         NodeKind::Binary { op, .. } => matches!(

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod all_records;
 pub mod budget;
 mod calculation;
 mod check;

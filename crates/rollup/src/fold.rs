@@ -33,6 +33,8 @@ pub struct Folded {
     pub undated_rows: u64,
     /// How the dates run through the pages.
     pub order: Order,
+    /// How many records the earliest bucket holds, with those that a condition leaves out, where that is known.
+    pub earliest_records: Option<u64>,
 }
 
 impl Folded {
@@ -43,6 +45,30 @@ impl Folded {
             *counts.entry(*start).or_default() += state.count();
         }
         counts
+    }
+
+    /// Takes in the dates of all records of the run, in their order, also of those that a condition left out: what the
+    /// run saw reaches from the earliest of them to the latest.
+    pub fn saw(&mut self, records: &[Timestamp], rules: &Rules) {
+        if records.is_empty() {
+            return;
+        }
+        let mut sequence = Sequence::default();
+        for at in records {
+            sequence.see(*at, (0, 0));
+        }
+        let (first, last) = sequence.range.unzip();
+        self.earliest = [self.earliest, first].into_iter().flatten().min();
+        self.latest = self.latest.max(last);
+        self.order = sequence.order();
+        let mut finder = Finder::of(rules);
+        self.earliest_records = self.earliest.map(|earliest| {
+            let start = finder.bucket(earliest).start;
+            let of_first = records
+                .iter()
+                .filter(|at| finder.bucket(**at).start == start);
+            of_first.count() as u64
+        });
     }
 
     /// Says of a sync of levels without rows that nothing was there: a sample of no rows and no dimensions, worth 0,

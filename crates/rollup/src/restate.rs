@@ -32,6 +32,9 @@ pub struct RunFacts {
     pub rules: Rules,
     /// Whether kept pages are evaluated again.
     pub recompute: bool,
+    /// How many records the run that last counted the earliest bucket saw there, with those that a condition left out,
+    /// where that is known.
+    pub records_before: Option<u64>,
 }
 
 /// How a run that brought pages ended.
@@ -340,7 +343,8 @@ fn complete_part(run: &RunFacts, folded: &Folded, buckets: Interval) -> Option<I
 }
 
 /// Applies the counting rule: without a window the earliest bucket, which a rolling API may have cut, is
-/// replaced only when the run holds at least as many rows for it under the same revision.
+/// replaced only when the run holds at least as many rows for it under the same revision, or saw at least as many
+/// records there as the run that counted it.
 fn after_counting(
     run: &RunFacts,
     existing: &[Coverage],
@@ -376,7 +380,11 @@ fn after_counting(
         return (rest, Some(Because::OtherRevision));
     }
     let stored = existing_counts(bucket);
-    if rows_in(folded, bucket) >= stored {
+    let saw_as_many = folded
+        .earliest_records
+        .zip(run.records_before)
+        .is_some_and(|(now, before)| now >= before);
+    if saw_as_many || rows_in(folded, bucket) >= stored {
         return (part, None);
     }
     (rest, Some(Because::Fewer { stored }))

@@ -184,6 +184,15 @@ impl Commit {
         rows.iter().map(|row| row.text(0)).collect()
     }
 
+    /// Reads the details of the metric's outcome in one run, if it was applied and they are kept.
+    pub async fn details_of(&mut self, metric: &str, run: &str) -> Result<Option<String>> {
+        let sql = "SELECT o.details FROM outcomes o JOIN runs r ON r.id = o.run WHERE o.metric = $1 \
+                   AND r.workspace = $2 AND o.run = $3 AND o.outcome = 'applied' AND o.details IS NOT NULL";
+        let values = values![metric, &self.run.workspace, run];
+        let rows = self.tx.rows("read an earlier outcome", sql, values).await?;
+        rows.first().map(|row| row.text(0)).transpose()
+    }
+
     /// Replaces what is stored in `intervals` by `cells`: equal cells stay untouched, missing ones are
     /// deleted. Cells outside of the intervals are refused.
     pub async fn replace(

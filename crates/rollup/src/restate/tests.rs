@@ -42,6 +42,7 @@ fn days(from: i64, to: i64) -> Interval {
 
 fn run(slot: i64) -> RunFacts {
     RunFacts {
+        records_before: None,
         run: format!("r_{slot:04}"),
         revision: 1,
         window: None,
@@ -77,7 +78,14 @@ struct Store {
 
 impl Store {
     fn apply(&mut self, run: &RunFacts, rows: Vec<Row>) -> Restatement {
-        let folded = fold(rows, &run.rules, run.as_of);
+        self.apply_seen(run, rows, &[])
+    }
+
+    /// Applies what is left of the records seen on these days.
+    fn apply_seen(&mut self, run: &RunFacts, rows: Vec<Row>, seen: &[i64]) -> Restatement {
+        let mut folded = fold(rows, &run.rules, run.as_of);
+        let seen: Vec<Timestamp> = seen.iter().map(|day| noon(*day)).collect();
+        folded.saw(&seen, &run.rules);
         let count = |range: Interval| {
             let inside = |start: i64| range.contains(instant(start));
             self.cells
@@ -217,6 +225,32 @@ fn a_recompute_replaces_all_that_its_run_covers() {
     elsewhere.rules.zone = TimeZone::get("Asia/Tokyo").unwrap();
     store.apply(&elsewhere, rows(&[3, 4, 6], 1));
     assert_eq!(total(&store), 3, "{}", store.text());
+}
+
+#[test]
+fn records_that_a_condition_leaves_out_are_seen_and_count_no_more() {
+    let mut store = Store::default();
+    let seen = [3, 3, 5, 8];
+    store.apply_seen(&run(10), rows(&seen, 1), &seen);
+    let again = |slot| RunFacts {
+        records_before: Some(2),
+        ..run(slot)
+    };
+    store.apply_seen(&again(11), rows(&[3, 8], 1), &seen);
+    assert_eq!(store.text(), "3=1 8=1");
+    store.apply_seen(&again(12), Vec::new(), &seen);
+    assert_eq!(store.text(), "");
+    // A record of the earliest bucket is no longer in the answer: it may have been cut.
+    let mut store = Store::default();
+    store.apply_seen(&run(10), rows(&seen, 1), &seen);
+    let cut = store.apply_seen(&again(11), rows(&[5], 1), &[3, 5, 8]);
+    assert_eq!(store.text(), "3=2 5=1");
+    assert_eq!(cut.coverage[0].run, "r_0010");
+    // So may those of a bucket of which nobody knows how many were seen.
+    let mut store = Store::default();
+    store.apply_seen(&run(10), rows(&seen, 1), &seen);
+    store.apply_seen(&run(11), rows(&[8], 1), &seen);
+    assert_eq!(store.text(), "3=2 8=1");
 }
 
 #[test]
