@@ -67,8 +67,8 @@ async fn each_empty_sync_is_a_zero_in_time_and_an_unreadable_one_is_none() {
             "final",
             json!([[12, Value::Null]]),
         ),
-        (json!({"items": []}), "final", json!([[0, 12]])),
-        (json!({"items": []}), "final", json!([[0, 0]])),
+        (json!({"items": []}), "final", json!([[6, 12]])),
+        (json!({"items": []}), "final", json!([[4, 6]])),
     ];
     for (place, (answer, state, changes)) in steps.into_iter().enumerate() {
         shelf.put("/owed", &answer);
@@ -86,6 +86,7 @@ async fn each_empty_sync_is_a_zero_in_time_and_an_unreadable_one_is_none() {
         let start = update["changes"][0]["start"].as_str().expect("a start");
         assert!(start.ends_with(":00:00Z"), "the hour's own start: {start}");
     }
+    // What is told is the point that is asked for.
     let euros = |answer: &Value| {
         let series = answer["series"].as_array().into_iter().flatten();
         let mut series = series.filter(|one| one["unit"] == "EUR");
@@ -108,5 +109,50 @@ async fn each_empty_sync_is_a_zero_in_time_and_an_unreadable_one_is_none() {
         assert_eq!(ended["state"], state, "{ended}");
         let answer = house.cli.query("owed", &today).await;
         assert_eq!(euros(&answer), Some(json!(4)), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_total_tells_its_increase() {
+    let shelf = Shelf::start().await;
+    let house = Standalone::start(&[shelf.host()]).await;
+    let hearing = Hearing::updates(&house.nats).await;
+    let definitions = format!(
+        "kind: connection\nname: api\nbase_url: {}\n---\nkind: metric\nname: served\nconnection: api\ntype: running_total\n\
+         resolution: year\nrequest: {{ path: /served }}\n\
+         select: {{ records: items, value: total, dimensions: {{ host: host }} }}\n",
+        shelf.url()
+    );
+    house.cli.apply(&definitions).await;
+    let steps = [
+        (100, Vec::new()),
+        (130, vec![json!([30, Value::Null])]),
+        // The counter began again.
+        (5, vec![json!([35, 30])]),
+        (6, vec![json!([36, 35])]),
+    ];
+    for (place, (total, changes)) in steps.into_iter().enumerate() {
+        shelf.put(
+            "/served",
+            &json!({"items": [{"host": "a", "total": total}]}),
+        );
+        assert_eq!(house.cli.sync("served").await["state"], "final");
+        let update = hearing
+            .wait_for("an update", |update| update["version"] == place + 1)
+            .await;
+        let told: Vec<Value> = update["changes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|change| json!([change["value"], change["previous"]]))
+            .collect();
+        assert_eq!(told, changes, "{update}");
+        let answer = house
+            .cli
+            .query("served", &["--range", "this_year", "--granularity", "year"])
+            .await;
+        let point = answer["series"][0]["points"][0]["value"].clone();
+        let last = changes.first().map_or(Value::Null, |told| told[0].clone());
+        assert_eq!(point, last, "{answer}");
     }
 }

@@ -6,7 +6,8 @@ use definition::{Granularity, Interval};
 use expression::FieldsSeen;
 use jiff::Timestamp;
 use rollup::{
-    Coverage, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold, restate,
+    Coverage, Decimal, Ended, Folded, Restatement, RunFacts, SeriesKey, State, deduplicate, fold,
+    restate,
 };
 use store::{
     Cell, CellChange, Commit, MetricOutcome, Outcome, RejectedSample, Replaced, instant, kept_from,
@@ -21,6 +22,7 @@ use crate::kept;
 use crate::renamed;
 use crate::samples::{self, gone, previous_samples, says_nothing_is_there};
 use crate::subjects::Subject;
+use crate::told_points::{self, ToldPoint};
 use crate::upsert;
 
 /// Where the outbox keeps the trace of an announcement; it is no part of the message.
@@ -324,6 +326,11 @@ async fn restate_metric(
         return Ok(Restated { refused, ..told });
     }
     let mut replaced = write(commit, subject, run, folded, &restatement).await?;
+    let points = if told_points::differ_from_samples(subject) {
+        Some(told_points::of(commit, subject, &replaced.changes).await?)
+    } else {
+        None
+    };
     replaced
         .changes
         .extend(gone(&before, folded, run.slot.as_millisecond()));
@@ -331,7 +338,17 @@ async fn restate_metric(
     if coverage != stored {
         commit.set_coverage(&subject.name, &coverage).await?;
     }
-    let (version, listed) = announce(commit, run, subject, &replaced.changes, &before).await?;
+    let (version, listed) = announce(
+        commit,
+        run,
+        subject,
+        &replaced.changes,
+        News {
+            before: &before,
+            points: points.as_deref(),
+        },
+    )
+    .await?;
     Ok(Restated {
         version,
         changed: replaced.changes.len() as u64,
@@ -341,19 +358,41 @@ async fn restate_metric(
     })
 }
 
+/// What changes are told as, where the cells alone do not say it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News<'a> {
+    /// The samples of the sync before.
+    pub(crate) before: &'a [Cell],
+    /// The points that changed, where a point is more than its newest sample.
+    pub(crate) points: Option<&'a [ToldPoint]>,
+}
+
 /// Raises the version and queues the announcement, if anything changed; returns the version and the newest changes.
 pub(crate) async fn announce(
     commit: &mut Commit,
     run: &RunOfMetrics,
     subject: &Subject,
     changes: &[CellChange],
-    before: &[Cell],
+    news: News<'_>,
 ) -> Result<(Option<i64>, Vec<Change>), Error> {
     if changes.is_empty() {
         return Ok((None, Vec::new()));
     }
     let version = commit.bump_version(&subject.name)?;
-    let update = announcement(run, subject, version, commit.now(), changes, before)?;
+    let (listed, truncated) = match news.points {
+        Some(points) => points_told(run, subject, points),
+        None => cells_told(run, subject, changes, news.before)?,
+    };
+    let update = MetricUpdate {
+        metric: subject.name.clone(),
+        workspace: run.workspace.clone(),
+        version,
+        run: run.run.clone(),
+        committed_at: instant(commit.now()).to_string(),
+        truncated,
+        changes: listed,
+        requires: Vec::new(),
+    };
     let listed = update.changes.iter().take(CHANGES_KEPT).cloned().collect();
     let mut payload = serde_json::to_value(&update)?;
     // The announcement belongs to the trace of its sync, whenever and by whomever it is made.
@@ -418,14 +457,13 @@ async fn write(
     Ok(commit.replace(&subject.name, &intervals, &cells).await?)
 }
 
-fn announcement(
+/// The newest changes of cells, as many as are told, and whether there are more.
+fn cells_told(
     run: &RunOfMetrics,
     subject: &Subject,
-    version: i64,
-    committed_at: i64,
     changes: &[CellChange],
     before: &[Cell],
-) -> Result<MetricUpdate, Error> {
+) -> Result<(Vec<Change>, bool), Error> {
     let aggregation = subject.rules.aggregation;
     let value = |state: Option<&[u8]>| -> Result<Option<f64>, Error> {
         let Some(state) = state else { return Ok(None) };
@@ -433,13 +471,12 @@ fn announcement(
         if state.count() == 0 && subject.rules.nothing_there_is_zero() {
             return Ok(Some(0.0));
         }
-        Ok(state.finish(aggregation).map(rollup::Decimal::to_f64))
+        Ok(state.finish(aggregation).map(Decimal::to_f64))
     };
     let mut listed = Vec::with_capacity(changes.len().min(run.changes_listed));
     let mut truncated = false;
     // The newest first: they are what people wait for when not all fit.
     for change in changes.iter().rev() {
-        let key = SeriesKey::parse(&change.series).unwrap_or_default();
         let old = change.old.as_deref().or_else(|| {
             let earlier = before.iter().find(|cell| cell.series == change.series);
             earlier.map(|cell| cell.state.as_slice())
@@ -453,33 +490,46 @@ fn announcement(
             truncated = true;
             break;
         }
-        listed.push(Change {
-            start: bucket_start(subject, change.start).to_string(),
-            granularity: subject.rules.resolution.as_str().to_owned(),
-            dimensions: key
-                .dimensions
-                .iter()
-                .map(|(name, text)| (name.to_owned(), text.to_owned()))
-                .collect(),
-            unit: key.unit.map(String::from).unwrap_or_default(),
-            value: new,
-            previous: old,
-        });
+        let start = bucket_start(subject, change.start);
+        listed.push(told(subject, &change.series, start, new, old));
     }
-    Ok(MetricUpdate {
-        metric: subject.name.clone(),
-        workspace: run.workspace.clone(),
-        version,
-        run: run.run.clone(),
-        committed_at: instant(committed_at).to_string(),
-        truncated,
-        changes: listed,
-        requires: Vec::new(),
-    })
+    Ok((listed, truncated))
+}
+
+/// The newest changes of points, as many as are told, and whether there are more.
+fn points_told(run: &RunOfMetrics, subject: &Subject, points: &[ToldPoint]) -> (Vec<Change>, bool) {
+    let newest = points.iter().rev().take(run.changes_listed);
+    let listed = newest.map(|point| {
+        let (new, old) = (point.value, point.previous);
+        let (new, old) = (new.map(Decimal::to_f64), old.map(Decimal::to_f64));
+        told(subject, &point.series, instant(point.start), new, old)
+    });
+    (listed.collect(), points.len() > run.changes_listed)
+}
+
+fn told(
+    subject: &Subject,
+    series: &str,
+    start: Timestamp,
+    value: Option<f64>,
+    previous: Option<f64>,
+) -> Change {
+    let key = SeriesKey::parse(series).unwrap_or_default();
+    let dimensions = key.dimensions.iter();
+    Change {
+        start: start.to_string(),
+        granularity: subject.rules.resolution.as_str().to_owned(),
+        dimensions: dimensions
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .collect(),
+        unit: key.unit.map(String::from).unwrap_or_default(),
+        value,
+        previous,
+    }
 }
 
 /// Where the change stands in a series of the metric's own resolution: samples are kept at their instants.
-fn bucket_start(subject: &Subject, at: i64) -> Timestamp {
+pub(crate) fn bucket_start(subject: &Subject, at: i64) -> Timestamp {
     let (rules, at) = (&subject.rules, instant(at));
     if !rules.samples() || rules.resolution == Granularity::All {
         return at;

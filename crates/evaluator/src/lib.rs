@@ -20,6 +20,7 @@ mod renamed;
 mod run_handler;
 mod samples;
 mod subjects;
+mod told_points;
 mod upsert;
 mod workers;
 

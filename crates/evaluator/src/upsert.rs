@@ -18,7 +18,7 @@ use rollup::{Contribution, Coverage, Ended, Row, SeriesKey};
 use store::{CellPlace, Commit, RECORDS_A_STATEMENT, Record};
 
 use self::buckets::Buckets;
-use crate::commit::{Restated, RunOfMetrics, announce, coverage_of, stored_coverage};
+use crate::commit::{News, Restated, RunOfMetrics, announce, coverage_of, stored_coverage};
 use crate::error::Error;
 use crate::extract::Extracted;
 use crate::subjects::Subject;
@@ -61,7 +61,8 @@ pub(crate) async fn apply(
     }
     let replaced = buckets.write(commit, subject).await?;
     cover(commit, run, subject, &facts).await?;
-    let (version, listed) = announce(commit, run, subject, &replaced.changes, &[]).await?;
+    let (version, listed) =
+        announce(commit, run, subject, &replaced.changes, News::default()).await?;
     Ok(Restated {
         rows: facts.rows,
         version,

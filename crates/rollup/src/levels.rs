@@ -1,12 +1,12 @@
 //! Values that join over time by a rule of their own: levels, periods and running totals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use definition::{Interval, MetricType, OverTime};
 
 use crate::accumulator::Tally;
 use crate::answer::{AnswerPoint, Cell, SeriesInput, Steps, StoredCell, within};
-use crate::bucket::{instant, millis};
+use crate::bucket::{Finder, instant, millis};
 use crate::decimal::{Decimal, Sum};
 use crate::query::QueryError;
 use crate::series::Rules;
@@ -175,6 +175,66 @@ impl Joined {
     }
 }
 
+/// Returns the points that the samples of one series of levels or running totals come to, by the start of their buckets
+/// of the metric's resolution, in unix milliseconds; `samples` are sorted by instant.
+///
+/// A running total needs the sample before the first bucket of interest. Where the samples of a bucket say nothing, as
+/// the first of a running total, it has no point.
+pub fn sample_points(samples: &[StoredCell], rules: &Rules) -> BTreeMap<i64, Decimal> {
+    let mut finder = Finder::of(rules);
+    let mut bucket = |at: i64| millis(finder.bucket(instant(at)).start);
+    let mut points = BTreeMap::new();
+    if rules.metric_type == MetricType::RunningTotal {
+        let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
+        for (at, increase, _, _) in rises(samples, rules) {
+            sums.entry(bucket(at)).or_default().add(increase);
+        }
+        points.extend(
+            sums.into_iter()
+                .map(|(start, sum)| (start, sum.to_decimal())),
+        );
+        return points;
+    }
+    let cells: Vec<Cell<'_>> = samples
+        .iter()
+        .map(|(at, state, partial)| (*at, state, *partial))
+        .collect();
+    let rule = rules.over_time.unwrap_or(OverTime::Last);
+    let mut joined: BTreeMap<i64, Joined> = BTreeMap::new();
+    for sample in self::samples(&cells, rules) {
+        joined.entry(bucket(sample.at)).or_default().add(&sample);
+    }
+    let values = joined
+        .into_iter()
+        .filter_map(|(start, joined)| Some((start, joined.point(start, rule, None)?.value?)));
+    points.extend(values);
+    points
+}
+
+/// The increase from sample to sample of one running total: at the later one, with its rows, and whether either is partial.
+fn rises<'a>(
+    samples: impl IntoIterator<Item = &'a StoredCell>,
+    rules: &Rules,
+) -> Vec<(i64, Decimal, u64, bool)> {
+    let mut found = Vec::new();
+    let mut before: Option<(Decimal, bool)> = None;
+    for (at, state, partial) in samples {
+        let Some(value) = state.finish(rules.aggregation) else {
+            continue;
+        };
+        if let Some((earlier, was_partial)) = before {
+            let increase = if value < earlier {
+                value
+            } else {
+                value.minus(earlier)
+            };
+            found.push((*at, increase, state.count(), *partial || was_partial));
+        }
+        before = Some((value, *partial));
+    }
+    found
+}
+
 /// Returns the points and the total of a group of running totals: for each member the increase from sample
 /// to sample, in the step of the later one. A drop means that the counter began again from 0, so the
 /// increase is the new value; the first sample of all has no increase.
@@ -188,23 +248,12 @@ pub(crate) fn increases(
     let (from, to) = (millis(range.start), millis(range.end));
     let mut found: Vec<(i64, Decimal, u64, bool)> = Vec::new();
     for part in parts {
-        let mut before: Option<(Decimal, bool)> = None;
-        for (at, state, partial) in part.iter().take_while(|cell| cell.0 < to) {
-            let Some(value) = state.finish(rules.aggregation) else {
-                continue;
-            };
-            if let Some((earlier, was_partial)) = before
-                && *at >= from
-            {
-                let increase = if value < earlier {
-                    value
-                } else {
-                    value.minus(earlier)
-                };
-                found.push((*at, increase, state.count(), *partial || was_partial));
-            }
-            before = Some((value, *partial));
-        }
+        let until = part.iter().take_while(|cell| cell.0 < to);
+        found.extend(
+            rises(until, rules)
+                .into_iter()
+                .filter(|rise| rise.0 >= from),
+        );
     }
     found.sort_by_key(|increase| increase.0);
     let mut points: Vec<AnswerPoint> = Vec::new();

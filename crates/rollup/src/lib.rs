@@ -53,6 +53,7 @@ pub use definition::Interval;
 pub use encoding::DecodeError;
 pub use fold::{Folded, MAX_SERIES, Order, deduplicate, fold, fold_within};
 pub use goal::{GoalPhase, GoalRange, GoalSeen, Progress, goal_line, goal_range, progress};
+pub use levels::sample_points;
 pub use query::{Fill, MAX_MOVING_STEPS, MAX_POINTS, Query, QueryError, Running};
 pub use restate::{Because, Ended, Kept, Restatement, RunFacts, restate};
 pub use row::{Dimensions, Pairs, Row, RowValue};

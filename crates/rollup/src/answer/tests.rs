@@ -815,3 +815,55 @@ fn an_answer_of_nothing_is_empty_and_not_an_error() {
         []
     );
 }
+
+#[test]
+fn what_samples_come_to_is_what_the_series_shows() {
+    let rules_of = |metric_type, over_time| Rules {
+        over_time,
+        resolution: Granularity::Day,
+        ..rules(metric_type, Aggregation::Sum)
+    };
+    let values = ["7", "9", "9", "2", "0", "5", "6"];
+    let instants = [
+        "2024-03-01T01:00:00Z",
+        "2024-03-01T09:00:00Z",
+        "2024-03-02T00:00:00Z",
+        "2024-03-02T23:59:59Z",
+        "2024-03-05T12:00:00Z",
+        "2024-03-05T13:00:00Z",
+        "2024-03-06T00:00:00Z",
+    ];
+    let syncs: Vec<(&str, Vec<Row>)> = instants
+        .into_iter()
+        .zip(values)
+        .map(|(at, value)| (at, vec![row(value, None, "a")]))
+        .collect();
+    let average = Some(OverTime::Average);
+    for (metric_type, over_time) in [
+        (MetricType::RunningTotal, None),
+        (MetricType::Levels, None),
+        (MetricType::Levels, average),
+        (MetricType::Levels, Some(OverTime::Min)),
+        (MetricType::Levels, Some(OverTime::Max)),
+        (MetricType::Levels, Some(OverTime::Sum)),
+    ] {
+        let rules = rules_of(metric_type, over_time);
+        let input = stored(&rules, &syncs);
+        let days = query(
+            "2024-03-01T00:00:00Z",
+            "2024-03-08T00:00:00Z",
+            Granularity::Day,
+        );
+        let answered = answer(&input, &rules, &days).unwrap();
+        let shown: Vec<(i64, Decimal)> = answered.series[0]
+            .points
+            .iter()
+            .filter_map(|point| Some((point.start.as_millisecond(), point.value?)))
+            .collect();
+        let told: Vec<(i64, Decimal)> = crate::sample_points(&input.series[0].1, &rules)
+            .into_iter()
+            .collect();
+        assert_eq!(told, shown, "{metric_type:?} {over_time:?}");
+        assert!(told.len() >= 4, "{told:?}");
+    }
+}
