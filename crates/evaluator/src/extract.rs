@@ -50,13 +50,17 @@ pub(crate) struct Extracted {
     /// The dates of all records in their order, also of those that a condition leaves out; empty where there is no
     /// condition, or nobody asks.
     pub(crate) seen: Vec<Timestamp>,
+    /// Whether rows are let go once their dates are known.
+    pub(crate) only_dates: bool,
 }
 
 impl Extracted {
-    /// Has room for so many rows.
-    fn with(rows: usize) -> Self {
+    /// Has room for so many rows of a task.
+    fn of(task: &Task, rows: usize) -> Self {
+        let only_dates = task.reading.only_dates;
         Self {
-            rows: Vec::with_capacity(rows),
+            rows: Vec::with_capacity(if only_dates { 0 } else { rows }),
+            only_dates,
             ..Self::default()
         }
     }
@@ -79,7 +83,10 @@ impl Extracted {
         if self.error.is_none() {
             self.error = result.error;
         }
-        if self.error.is_none() {
+        if self.only_dates {
+            self.seen
+                .extend(result.rows.iter().filter_map(|row| row.at));
+        } else if self.error.is_none() {
             self.rows.extend(result.rows);
             self.deleted.extend(result.deleted);
         } else {
@@ -121,7 +128,7 @@ impl Extraction<'_> {
         for (place, seen) in of.into_iter().zip(seen) {
             // Where the dates cannot be had, the rows alone tell what was seen.
             if let Some(one) = extracted.get_mut(place).filter(|_| seen.error.is_none()) {
-                one.seen = seen.rows.iter().filter_map(|row| row.at).collect();
+                one.seen = seen.seen;
             }
         }
         Ok(extracted)
@@ -179,7 +186,8 @@ impl Extraction<'_> {
     async fn together(&self, tasks: &[Task]) -> Result<Vec<Extracted>, Error> {
         let records = usize::try_from(self.manifest.records).unwrap_or(0);
         let room = records.min(ROWS_AT_FIRST / tasks.len().max(1));
-        let mut extracted: Vec<Extracted> = tasks.iter().map(|_| Extracted::with(room)).collect();
+        let mut extracted: Vec<Extracted> =
+            tasks.iter().map(|task| Extracted::of(task, room)).collect();
         if tasks.is_empty() {
             return Ok(extracted);
         }

@@ -24,6 +24,7 @@ impl Task {
                 zone: self.reading.zone.clone(),
                 dated: true,
                 missing_is_empty: true,
+                only_dates: true,
                 ..Reading::default()
             },
         })

@@ -48,6 +48,8 @@ pub struct Reading {
     pub first_page_only: bool,
     /// Whether records are followed by their keys: a row needs one, and may say that its record is `deleted`.
     pub keyed: bool,
+    /// Whether only the dates of the rows are of use.
+    pub only_dates: bool,
 }
 
 /// Where the records of a task are: paths from the answer.
@@ -152,6 +154,7 @@ impl Task {
             missing_is_empty: select.missing == Missing::Empty,
             first_page_only: first_page_only && written.is_none(),
             keyed,
+            only_dates: false,
         };
         Self {
             id,
