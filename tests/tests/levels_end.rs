@@ -47,6 +47,18 @@ async fn a_level_without_records_is_announced_and_is_not_answered_from_memory() 
     assert_eq!(by_team["series"], json!([]), "{by_team}");
 }
 
+/// The update of a version, and the value now and before of each of its changes.
+async fn announced(hearing: &Hearing, version: usize) -> (Value, Vec<Value>) {
+    let update = hearing
+        .wait_for("an update", |update| update["version"] == version)
+        .await;
+    let changes = update["changes"].as_array().into_iter().flatten();
+    let told = changes
+        .map(|change| json!([change["value"], change["previous"]]))
+        .collect();
+    (update, told)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_empty_sync_is_a_zero_in_time_and_an_unreadable_one_is_none() {
     let shelf = Shelf::start().await;
@@ -73,15 +85,7 @@ async fn each_empty_sync_is_a_zero_in_time_and_an_unreadable_one_is_none() {
     for (place, (answer, state, changes)) in steps.into_iter().enumerate() {
         shelf.put("/owed", &answer);
         assert_eq!(house.cli.sync("owed").await["state"], state);
-        let update = hearing
-            .wait_for("an update", |update| update["version"] == place + 1)
-            .await;
-        let told: Vec<Value> = update["changes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|change| json!([change["value"], change["previous"]]))
-            .collect();
+        let (update, told) = announced(&hearing, place + 1).await;
         assert_eq!(json!(told), changes, "{update}");
         let start = update["changes"][0]["start"].as_str().expect("a start");
         assert!(start.ends_with(":00:00Z"), "the hour's own start: {start}");
@@ -137,15 +141,7 @@ async fn a_running_total_tells_its_increase() {
             &json!({"items": [{"host": "a", "total": total}]}),
         );
         assert_eq!(house.cli.sync("served").await["state"], "final");
-        let update = hearing
-            .wait_for("an update", |update| update["version"] == place + 1)
-            .await;
-        let told: Vec<Value> = update["changes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|change| json!([change["value"], change["previous"]]))
-            .collect();
+        let (update, told) = announced(&hearing, place + 1).await;
         assert_eq!(told, changes, "{update}");
         let answer = house
             .cli

@@ -175,9 +175,9 @@ impl Details {
         let is_plain = self.fields.is_empty()
             && self.left_out == 0
             && self.outside == 0
-            && self.notes.is_empty();
-        let counts_plainly = self.rejected_by.is_empty() && self.earliest.is_none();
-        if counts_plainly && is_plain && self.changes.is_empty() {
+            && self.notes.is_empty()
+            && self.earliest.is_none();
+        if self.rejected_by.is_empty() && is_plain && self.changes.is_empty() {
             return Ok(None);
         }
         let mut written = serde_json::json!({

@@ -1,6 +1,7 @@
 //! The earliest bucket of a run without a window: the API may have cut it, so what is in it is counted.
 
 use definition::Interval;
+use rollup::bucket::Finder;
 use rollup::{Coverage, Folded};
 use serde::{Deserialize, Serialize};
 use store::Commit;
@@ -58,12 +59,7 @@ pub(crate) async fn records_before(
 
 /// The earliest bucket.
 fn bucket(subject: &Subject, folded: &Folded) -> Option<Interval> {
-    let rules = &subject.rules;
-    let start = rules
-        .resolution
-        .start_of(folded.earliest?, &rules.zone, rules.week_start);
-    let end = rules.resolution.next(start, &rules.zone, rules.week_start);
-    Some(Interval::new(start, end))
+    Some(Finder::of(&subject.rules).bucket(folded.earliest?))
 }
 
 /// Counts the stored rows of the earliest bucket that a run without a window brings.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use definition::{MetricType, OverTime};
+use rollup::bucket::Finder;
 use rollup::{Decimal, StoredCell, sample_points};
 use store::{CellChange, Commit};
 
@@ -45,7 +46,7 @@ pub(crate) async fn of(
     for change in changes {
         by_series.entry(&change.series).or_default().push(change);
     }
-    let now = stored(commit, subject, changes, by_series.len()).await?;
+    let now = stored(commit, subject, changes).await?;
     let mut told = Vec::new();
     for (series, changes) in by_series {
         let now = now.get(series).map_or(&[][..], Vec::as_slice);
@@ -91,46 +92,44 @@ async fn stored(
     commit: &mut Commit,
     subject: &Subject,
     changes: &[CellChange],
-    series: usize,
 ) -> Result<BTreeMap<String, Vec<StoredCell>>, Error> {
-    let rules = &subject.rules;
     let instants = || changes.iter().map(|change| change.start);
     let (Some(first), Some(last)) = (instants().min(), instants().max()) else {
         return Ok(BTreeMap::new());
     };
+    let changed: BTreeSet<&str> = changes.iter().map(|one| one.series.as_str()).collect();
     let first = bucket_start(subject, first).as_millisecond();
-    let is_total = rules.metric_type == MetricType::RunningTotal;
+    let is_total = subject.rules.metric_type == MetricType::RunningTotal;
     let until = if is_total {
         i64::MAX
     } else {
-        let last = store::instant(last);
-        let next = rules.resolution.next(last, &rules.zone, rules.week_start);
-        next.as_millisecond()
+        let bucket = Finder::of(&subject.rules).bucket(store::instant(last));
+        bucket.end.as_millisecond()
     };
-    let mut look_back = LOOK_BACK.iter();
-    let mut from = first;
-    loop {
-        if is_total {
-            from = look_back
-                .next()
-                .map_or(i64::MIN, |back| first.saturating_sub(back * DAY_MS));
-        }
-        let mut found: BTreeMap<String, Vec<StoredCell>> = BTreeMap::new();
-        for cell in commit.cells(&subject.name, from, until).await? {
-            let state = decode(subject, &cell.state)?;
-            let samples = found.entry(cell.series).or_default();
-            samples.push((cell.start, state, cell.partial));
-        }
-        let begin_before = || {
-            let changed: BTreeSet<&str> = changes.iter().map(|one| one.series.as_str()).collect();
-            let begins = |name: &&str| {
-                let samples = found.get(*name).and_then(|samples| samples.first());
-                samples.is_some_and(|sample| sample.0 < first)
-            };
-            changed.iter().filter(|name| begins(name)).count()
-        };
-        if !is_total || from == i64::MIN || begin_before() == series {
-            return Ok(found);
+    let mut cells = commit.cells(&subject.name, first, until).await?;
+    if is_total {
+        let mut without = changed.clone();
+        let mut known_from = first;
+        let steps = LOOK_BACK.map(|days| first.saturating_sub(days * DAY_MS));
+        for from in steps.into_iter().chain([i64::MIN]) {
+            let mut older = commit.cells(&subject.name, from, known_from).await?;
+            for cell in &older {
+                without.remove(cell.series.as_str());
+            }
+            older.append(&mut cells);
+            cells = older;
+            known_from = from;
+            if without.is_empty() {
+                break;
+            }
         }
     }
+    let mut found: BTreeMap<String, Vec<StoredCell>> = BTreeMap::new();
+    for cell in cells {
+        if changed.contains(cell.series.as_str()) {
+            let sample = (cell.start, decode(subject, &cell.state)?, cell.partial);
+            found.entry(cell.series).or_default().push(sample);
+        }
+    }
+    Ok(found)
 }

@@ -61,13 +61,9 @@ impl Folded {
         self.earliest = [self.earliest, first].into_iter().flatten().min();
         self.latest = self.latest.max(last);
         self.order = sequence.order();
-        let mut finder = Finder::of(rules);
         self.earliest_records = self.earliest.map(|earliest| {
-            let start = finder.bucket(earliest).start;
-            let of_first = records
-                .iter()
-                .filter(|at| finder.bucket(**at).start == start);
-            of_first.count() as u64
+            let bucket = Finder::of(rules).bucket(earliest);
+            records.iter().filter(|at| bucket.contains(**at)).count() as u64
         });
     }
 

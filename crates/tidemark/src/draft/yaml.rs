@@ -94,22 +94,19 @@ fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::
     if let Some((header, value)) = secret_header {
         let own = format!("{name}_token");
         let note = secret(&own);
-        match value.split_once(' ') {
-            Some((scheme, _))
-                if scheme.eq_ignore_ascii_case("bearer")
-                    && header.eq_ignore_ascii_case("authorization") =>
-            {
+        let parts = value.split_once(' ');
+        let is_of = |wanted: &str, scheme: &str| {
+            scheme.eq_ignore_ascii_case(wanted) && header.eq_ignore_ascii_case("authorization")
+        };
+        let both = parts
+            .filter(|(scheme, _)| is_of("basic", scheme))
+            .and_then(|(_, rest)| user_and_password(rest));
+        match (parts, both) {
+            (_, Some(both)) => writeln!(text, "{}", basic(&both, name))?,
+            (Some((scheme, _)), None) if is_of("bearer", scheme) => {
                 writeln!(text, "auth: {{ bearer: {{ secret: {own} }} }}{note}")?;
             }
-            Some((scheme, rest))
-                if scheme.eq_ignore_ascii_case("basic")
-                    && header.eq_ignore_ascii_case("authorization")
-                    && user_and_password(rest).is_some() =>
-            {
-                let both = user_and_password(rest).unwrap_or_default();
-                writeln!(text, "{}", basic(&both, name))?;
-            }
-            Some((scheme, _)) => {
+            (Some((scheme, _)), None) => {
                 let prefix = quoted(&format!("{scheme} "));
                 writeln!(
                     text,
@@ -117,7 +114,7 @@ fn write_connection(text: &mut String, answer: &Answer<'_>, name: &str) -> std::
                     quoted(header)
                 )?;
             }
-            None => writeln!(
+            (None, None) => writeln!(
                 text,
                 "auth: {{ header: {{ {}: {{ secret: {own} }} }} }}{note}",
                 quoted(header)
